@@ -1,0 +1,212 @@
+/* admin.c: see admin.h. */
+#include "gateway/admin.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "gateway/httpd.h"
+#include "gateway/listener.h"
+
+#define MEMORY          (16 * 1024)
+#define CONNECTIONS_MAX 64
+#define TOKEN_MAX       512
+
+struct admin {
+    struct admin_setup setup;
+    char token[TOKEN_MAX]; /* empty: none is wanted */
+    int fd;
+    uv_poll_t door;
+    uv_prepare_t prepare;
+    uv_check_t check;
+    uv_timer_t tick;
+    struct httpd *httpd;
+};
+
+/* ---- answers ---- */
+
+static enum MHD_Result reply(struct MHD_Connection *c, unsigned status, const char *type, const char *text)
+{
+    struct MHD_Response *r = MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
+    if (!r)
+        return MHD_NO;
+    MHD_add_response_header(r, "Content-Type", type);
+    MHD_add_response_header(r, "Cache-Control", "no-store");
+    if (status == 401)
+        MHD_add_response_header(r, "WWW-Authenticate", "Bearer realm=\"tollgate\"");
+    if (status == 405)
+        MHD_add_response_header(r, "Allow", "GET, HEAD");
+    enum MHD_Result ok = MHD_queue_response(c, status, r);
+    MHD_destroy_response(r);
+    return ok;
+}
+
+static enum MHD_Result healthz(struct admin *a, struct MHD_Connection *c)
+{
+    (void)a;
+    return reply(c, 200, "text/plain", "alive\n");
+}
+
+static enum MHD_Result readyz(struct admin *a, struct MHD_Connection *c)
+{
+    bool ready = a->setup.is_ready(a->setup.ctx);
+    return reply(c, ready ? 200 : 503, "text/plain", ready ? "ready\n" : "draining\n");
+}
+
+static enum MHD_Result metrics(struct admin *a, struct MHD_Connection *c)
+{
+    size_t len;
+    char *text = a->setup.metrics(a->setup.ctx, &len);
+    struct MHD_Response *r = text ? MHD_create_response_from_buffer(len, text, MHD_RESPMEM_MUST_FREE) : NULL;
+    if (!r) {
+        free(text);
+        return MHD_NO;
+    }
+    MHD_add_response_header(r, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+    enum MHD_Result ok = MHD_queue_response(c, 200, r);
+    MHD_destroy_response(r);
+    return ok;
+}
+
+/* What can be asked for. */
+static const struct page {
+    const char *path;
+    bool is_open; /* without the token */
+    enum MHD_Result (*answer)(struct admin *a, struct MHD_Connection *c);
+} pages[] = {
+    {"/healthz", true, healthz},
+    {"/readyz", true, readyz},
+    {"/metrics", false, metrics},
+};
+
+/* ---- requests ---- */
+
+/* Takes the same time wherever the first difference is. */
+static bool equal_in_constant_time(const char *a, const char *b, size_t len)
+{
+    unsigned char differs = 0;
+    for (size_t i = 0; i < len; i++)
+        differs |= (unsigned char)(a[i] ^ b[i]);
+    return differs == 0;
+}
+
+static bool is_authorized(const struct admin *a, struct MHD_Connection *c)
+{
+    if (a->token[0] == '\0')
+        return true;
+    const char *value = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Authorization");
+    struct slice given = slice_of(value), scheme = SLICE("Bearer ");
+    if (given.len < scheme.len || !slice_eq_nocase((struct slice){given.p, scheme.len}, scheme))
+        return false;
+    given = slice_skip(given, scheme.len);
+    return given.len == strlen(a->token) && equal_in_constant_time(given.p, a->token, given.len);
+}
+
+static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const char *url, const char *method,
+                                  const char *version, const char *body, size_t *body_len, void **request)
+{
+    (void)version, (void)body;
+    struct admin *a = ctx;
+    static char seen; /* its address says that the head was seen; it is never written */
+    if (!*request) {
+        *request = &seen;
+        return MHD_YES;
+    }
+    if (*body_len > 0) {
+        *body_len = 0;
+        return MHD_YES;
+    }
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+        if (strcmp(url, pages[i].path) != 0)
+            continue;
+        if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+            return reply(c, 405, "text/plain", "only GET\n");
+        if (!pages[i].is_open && !is_authorized(a, c))
+            return reply(c, 401, "text/plain", "the admin token is wanted\n");
+        return pages[i].answer(a, c);
+    }
+    return reply(c, 404, "text/plain", "/healthz /readyz /metrics\n");
+}
+
+/* ---- loop ---- */
+
+static void on_door(uv_poll_t *p, int status, int events)
+{
+    (void)status, (void)events;
+    struct admin *a = p->data;
+    struct sockaddr_storage addr = {0};
+    socklen_t len = sizeof(addr);
+    int fd = accept4(a->fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0)
+        (void)!httpd_add(a->httpd, fd, (struct sockaddr *)&addr, len);
+}
+
+static void on_prepare(uv_prepare_t *p)
+{
+    struct admin *a = p->data;
+    httpd_turn(a->httpd);
+}
+
+static void on_check(uv_check_t *c)
+{
+    struct admin *a = c->data;
+    httpd_turn(a->httpd);
+}
+
+static void on_tick(uv_timer_t *t)
+{
+    struct admin *a = t->data;
+    httpd_poke(a->httpd); /* its own inactivity timeout wants a look now and then */
+}
+
+struct admin *admin_new(const struct admin_setup *setup, struct err *err)
+{
+    struct admin *a = calloc(1, sizeof(*a));
+    if (!a) {
+        err_set(err, ERR_SELF, "out of memory");
+        return NULL;
+    }
+    a->setup = *setup;
+    if (setup->conf->token)
+        snprintf(a->token, sizeof(a->token), "%s", setup->conf->token);
+    const struct httpd_setup h = {
+        .loop = setup->loop,
+        .memory = MEMORY,
+        .max_connections = CONNECTIONS_MAX,
+        .idle_s = 30,
+        .handler = on_request,
+        .ctx = a,
+    };
+    a->fd = listener_open_one(&setup->conf->listen, false, err);
+    if (a->fd < 0 || !(a->httpd = httpd_new(&h, err)) || uv_poll_init(setup->loop, &a->door, a->fd) != 0) {
+        if (a->fd >= 0)
+            close(a->fd);
+        free(a);
+        return NULL;
+    }
+    uv_prepare_init(setup->loop, &a->prepare);
+    uv_check_init(setup->loop, &a->check);
+    uv_timer_init(setup->loop, &a->tick);
+    a->door.data = a->prepare.data = a->check.data = a->tick.data = a;
+    uv_poll_start(&a->door, UV_READABLE, on_door);
+    uv_prepare_start(&a->prepare, on_prepare);
+    uv_check_start(&a->check, on_check);
+    uv_timer_start(&a->tick, on_tick, 1000, 1000);
+    return a;
+}
+
+void admin_close(struct admin *a)
+{
+    httpd_close(a->httpd);
+    uv_close((uv_handle_t *)&a->door, NULL);
+    uv_close((uv_handle_t *)&a->prepare, NULL);
+    uv_close((uv_handle_t *)&a->check, NULL);
+    uv_close((uv_handle_t *)&a->tick, NULL);
+}
+
+void admin_free(struct admin *a)
+{
+    httpd_free(a->httpd);
+    close(a->fd);
+    free(a);
+}

@@ -1,0 +1,17 @@
+/*
+ * answer.h: answers that come from the gateway itself: fixed responses, redirects, problems.
+ *
+ * Worker's thread only.
+ */
+#ifndef GATEWAY_ANSWER_H
+#define GATEWAY_ANSWER_H
+
+#include "gateway/path.h"
+
+/* The step: replies for routes with `respond` or `redirect`, passes for the others. */
+enum step_result answer_run(struct exchange *x);
+
+/* Make the reply for REASON: problem+json, or what the client prefers (problem.h). False when memory is short. */
+MUST_USE bool answer_problem(struct exchange *x, enum reason reason);
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * balancer.h: choose the server that a request goes to.
+ *
+ * One balancer per backend and worker: it owns its state, so choosing takes no lock and touches no line that other
+ * workers write (least_conn and p2c read the shared in-flight counts). Time and randomness are arguments.
+ *
+ *   round_robin  smooth weighted round robin: weights a=5 b=1 c=1 give a a b a c a a
+ *   least_conn   fewest requests in flight for its weight; ties by round robin
+ *   p2c          the less loaded of two picked at random by weight
+ *   hash         the owner of the key on a consistent ring (lib/hash_ring); when it is out, the next one on the ring
+ *
+ * An endpoint whose down_until_ns lies ahead, or that this request has tried, is passed over. When all are down, the one
+ * whose time ends first is used all the same (better than refusing); when all were tried, the answer is NULL.
+ */
+#ifndef GATEWAY_BALANCER_H
+#define GATEWAY_BALANCER_H
+
+#include "gateway/endpoint.h"
+
+struct balancer;
+
+struct balance_request {
+    uint64_t now_ns;
+    uint64_t random; /* any 64 random bits */
+    uint64_t hash;   /* of the key, for BALANCE_HASH */
+    struct endpoint *const *tried;
+    size_t ntried;
+};
+
+/* Keeps a reference to LIST. NULL when memory is short. An empty list is fine: it never chooses. */
+MUST_USE struct balancer *balancer_new(enum conf_balance policy, struct endpoint_list *list);
+void balancer_free(struct balancer *b);
+const struct endpoint_list *balancer_list(const struct balancer *b);
+
+/* Lent: the caller takes its own reference when it keeps it. */
+struct endpoint *balancer_choose(struct balancer *b, const struct balance_request *req);
+
+#endif

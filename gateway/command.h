@@ -1,0 +1,22 @@
+/*
+ * command.h: what `tollgate` can do beside serving. Each function is one command and gives its exit status.
+ */
+#ifndef GATEWAY_COMMAND_H
+#define GATEWAY_COMMAND_H
+
+#include "lib/check.h"
+
+#include <stdbool.h>
+
+/* Every mistake on stderr, "file:line: reason"; 1 when there is any. RESOLVE: names of servers are looked up too, and one
+ * that is not found is a warning. */
+MUST_USE int command_check(const char *conf_path, bool resolve);
+
+/* The effective configuration on stdout. */
+MUST_USE int command_dump(const char *conf_path);
+
+/* GET /healthz of the admin port that the configuration names; 0 when it says 200 within two seconds. */
+MUST_USE int command_healthcheck(const char *conf_path);
+MUST_USE int command_version(void);
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * conf_build.h: from a parsed tree to a struct conf, with all that can be checked. Used by the conf_*.c files
+ * only.
+ */
+#ifndef GATEWAY_CONF_BUILD_H
+#define GATEWAY_CONF_BUILD_H
+
+#include "gateway/conf_bind.h"
+
+/* Fill LOAD's conf from ROOT; what is wrong is in its report. */
+void conf_build(struct conf_load *load, const struct conf_node *root);
+
+/* conf_backend.c: all backends. */
+void conf_build_backends(struct conf_load *load, const struct conf_node *root);
+
+/* conf_route.c: all routes; the backends are there. IS_WHOLE: no section of the top level was left out. */
+void conf_build_routes(struct conf_load *load, const struct conf_node *root, bool is_whole);
+
+/* conf_edits.c: the sets, adds and removes of a request_header or response_header section NAME of NODE.
+ * PARAMS is NULL when the path is wrong: then templates are not checked. */
+struct conf_params;
+void conf_build_edits(struct conf_load *load, const struct conf_node *node, const char *name,
+                      const struct conf_params *params, struct conf_edits *out);
+
+/* A section tls has both or none of certificate and key. */
+void conf_check_pair(struct conf_load *load, const struct conf_node *tls);
+
+/* "Name: value" or "Name" cut apart, both trimmed; the value is NULL without a colon. */
+void conf_cut_field(struct conf_load *load, const char *text, const char **name, const char **value);
+
+#endif

@@ -1,0 +1,194 @@
+/*
+ * conf_dump.c: a configuration as text that loads again; see conf.h.
+ *
+ * Plain options are printed by the schema's rows, the others here. Everything is told, defaults too, in the
+ * order of the schema.
+ */
+#include "gateway/conf_bind.h"
+
+#define TOKEN_MASK "****************"
+
+static const struct conf_section *section_of(const char *name)
+{
+    return conf_schema_get(&conf_schema, name)->section;
+}
+
+/* The section NAME inside of OUTER, filled from BASE. */
+static void print_part(const struct conf_section *outer, const char *name, const void *base, FILE *out)
+{
+    fprintf(out, "  %s {\n", name);
+    conf_print(conf_schema_get(outer, name)->section, base, out, 4);
+    fputs("  }\n", out);
+}
+
+static void print_title(const char *name, const char *title, FILE *out)
+{
+    fprintf(out, "\n%s ", name);
+    conf_print_quoted(title, out);
+    fputs(" {\n", out);
+}
+
+static void print_text(const char *name, const char *text, FILE *out)
+{
+    fprintf(out, "  %s = ", name);
+    conf_print_quoted(text, out);
+    fputc('\n', out);
+}
+
+/* ---- top level ---- */
+
+static void print_trusted(const struct conf *c, FILE *out)
+{
+    char base[IP_TEXT_MAX];
+    fputs("trusted_proxies = {", out);
+    for (size_t i = 0; i < c->ntrusted; i++) {
+        const struct cidr *one = &c->trusted_proxies[i];
+        ip_text(&one->base, base);
+        fprintf(out, "%s\"%s/%u\"", i ? ", " : "", base, one->prefix - (ip_is_v4(&one->base) ? 96 : 0));
+    }
+    fputs("}\n", out);
+}
+
+static void print_listen(const struct conf_listen *l, FILE *out)
+{
+    print_title("listen", l->address, out);
+    if (l->tls_cert)
+        print_part(section_of("listen"), "tls", l, out);
+    fputs("}\n", out);
+}
+
+static void print_admin(const struct conf_admin *admin, FILE *out)
+{
+    if (!admin->listen.address)
+        return;
+    print_title("admin", admin->listen.address, out);
+    if (admin->token)
+        print_text("token", TOKEN_MASK, out);
+    fputs("}\n", out);
+}
+
+static void print_log(const struct conf_log *log, FILE *out)
+{
+    fputs("\nlog {\n", out);
+    print_text("access", log->access, out);
+    print_text("error", log->error, out);
+    conf_print(section_of("log"), log, out, 2);
+    fputs("}\n", out);
+}
+
+/* ---- backends ---- */
+
+static void print_hash(const struct conf_backend *b, FILE *out)
+{
+    static const char *const kinds[] = {
+        [HASH_KEY_IP] = "ip", [HASH_KEY_HEADER] = "header:", [HASH_KEY_COOKIE] = "cookie:"};
+    if (b->balance == BALANCE_HASH)
+        fprintf(out, "  hash = \"%s%s\"\n", kinds[b->hash_key],
+                b->hash_key == HASH_KEY_IP ? "" : b->hash_name);
+}
+
+static void print_backend(const struct conf_backend *b, FILE *out)
+{
+    const struct conf_section *schema = section_of("backend");
+    print_title("backend", b->name, out);
+    for (size_t i = 0; i < b->nservers; i++) {
+        fputs("  server ", out);
+        conf_print_quoted(b->servers[i].url, out);
+        fputs(" {\n", out);
+        conf_print(conf_schema_get(schema, "server")->section, &b->servers[i], out, 4);
+        fputs("  }\n", out);
+    }
+    conf_print(schema, b, out, 2);
+    print_hash(b, out);
+    print_part(schema, "timeout", &b->timeout, out);
+    print_part(schema, "keepalive", &b->keepalive, out);
+    bool has_tls = !b->tls.verify || b->tls.ca_file || b->tls.cert_file || b->tls.server_name;
+    for (size_t i = 0; i < b->nservers; i++)
+        has_tls |= b->servers[i].tls;
+    if (has_tls)
+        print_part(schema, "tls", &b->tls, out);
+    fputs("}\n", out);
+}
+
+/* ---- routes ---- */
+
+/* "Name: value", or "Name" without a value. */
+static void print_field(const char *name, const char *value, bool is_first, FILE *out)
+{
+    char text[1 << 14];
+    snprintf(text, sizeof(text), "%s%s%s", name, value ? ": " : "", value ? value : "");
+    fputs(is_first ? "" : ", ", out);
+    conf_print_quoted(text, out);
+}
+
+static void print_conditions(const struct conf_route *r, FILE *out)
+{
+    if (r->nheaders == 0)
+        return;
+    fputs("  header = {", out);
+    for (size_t i = 0; i < r->nheaders; i++)
+        print_field(r->headers[i].name, r->headers[i].value, i == 0, out);
+    fputs("}\n", out);
+}
+
+static void print_edits(const char *section, const struct conf_edits *edits, FILE *out)
+{
+    static const char *const names[] = {[EDIT_SET] = "set", [EDIT_ADD] = "add", [EDIT_REMOVE] = "remove"};
+    if (edits->n == 0)
+        return;
+    fprintf(out, "  %s {\n", section);
+    for (int kind = EDIT_SET; kind <= EDIT_REMOVE; kind++) {
+        bool is_first = true;
+        fprintf(out, "    %s = {", names[kind]);
+        for (size_t i = 0; i < edits->n; i++)
+            if (edits->at[i].kind == (enum conf_edit_kind)kind) {
+                print_field(edits->at[i].name, edits->at[i].value, is_first, out);
+                is_first = false;
+            }
+        fputs("}\n", out);
+    }
+    fputs("  }\n", out);
+}
+
+static void print_action(const struct conf *c, const struct conf_route *r, FILE *out)
+{
+    static const char *const hosts[] = {[UPSTREAM_HOST_PASS] = "pass", [UPSTREAM_HOST_SERVER] = "server"};
+    if (r->action == ACTION_RESPOND)
+        print_part(section_of("route"), "respond", r, out);
+    if (r->action == ACTION_REDIRECT)
+        print_part(section_of("route"), "redirect", r, out);
+    if (r->action != ACTION_PROXY)
+        return;
+    print_text("backend", c->backends[r->backend].name, out);
+    print_text("upstream_host",
+               r->upstream_host == UPSTREAM_HOST_FIXED ? r->upstream_host_name : hosts[r->upstream_host],
+               out);
+}
+
+static void print_route(const struct conf *c, const struct conf_route *r, FILE *out)
+{
+    print_title("route", r->name, out);
+    conf_print(section_of("route"), r, out, 2);
+    print_conditions(r, out);
+    print_action(c, r, out);
+    print_edits("request_header", &r->request_edits, out);
+    print_edits("response_header", &r->response_edits, out);
+    fputs("}\n", out);
+}
+
+void conf_dump(const struct conf *c, FILE *out)
+{
+    conf_print(&conf_schema, c, out, 0);
+    print_trusted(c, out);
+    for (size_t i = 0; i < c->nlistens; i++)
+        print_listen(&c->listens[i], out);
+    print_admin(&c->admin, out);
+    fputs("\nclient {\n", out);
+    conf_print(section_of("client"), &c->client, out, 2);
+    fputs("}\n", out);
+    print_log(&c->log, out);
+    for (size_t i = 0; i < c->nbackends; i++)
+        print_backend(&c->backends[i], out);
+    for (size_t i = 0; i < c->nroutes; i++)
+        print_route(c, &c->routes[i], out);
+}

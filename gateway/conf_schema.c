@@ -1,0 +1,219 @@
+/*
+ * conf_schema.c: the tables of conf_schema.h.
+ *
+ * Inner sections stand above the ones that hold them. Ranges are as wide as makes sense for somebody: the
+ * upper ends keep a slip of the hand (`10d` for `10s`) from being taken for an intention.
+ */
+#include "gateway/conf_schema.h"
+
+#include "lib/nearest.h"
+
+#define FIELD(type, member)                                                                                  \
+    .offset = offsetof(struct type, member), .size = sizeof(((struct type *)0)->member)
+#define LIST(type, member, count)                                                                            \
+    .offset = offsetof(struct type, member), .size = sizeof(((struct type *)0)->member),                     \
+    .count_offset = offsetof(struct type, count)
+#define OWN_CODE    .size = 0 /* no plain field: see conf_build.c and conf_route.c */
+#define ROWS(table) table, sizeof(table) / sizeof((table)[0])
+
+/* Times in milliseconds, sizes in bytes. */
+#define SECOND   UINT64_C(1000)
+#define HOUR     (3600 * SECOND)
+#define DAY      (24 * HOUR)
+#define KB       UINT64_C(1024)
+#define TB       (KB * KB * KB * KB)
+#define TEXT_MAX (64 * KB)
+
+static const char *const word_off[] = {"off", NULL};
+static const char *const word_auto[] = {"auto", NULL};
+static const char *const word_stdout[] = {"stdout", "off", NULL};
+static const char *const word_stderr[] = {"stderr", NULL};
+static const char *const log_formats[] = {"json", "combined", NULL};
+static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const balances[] = {"round_robin", "least_conn", "p2c", "hash", NULL};
+
+/* ---- listen, admin, client, log ---- */
+
+static const struct conf_option listen_tls_rows[] = {
+    {"certificate", CONF_FILE, NULL, 1, 4 * KB, FIELD(conf_listen, tls_cert)},
+    {"key", CONF_FILE, NULL, 1, 4 * KB, FIELD(conf_listen, tls_key)},
+};
+static const struct conf_section listen_tls = {"tls", NULL, false, ROWS(listen_tls_rows)};
+
+static const struct conf_option listen_rows[] = {
+    {"tls", CONF_SECTION, .section = &listen_tls},
+};
+static const struct conf_section listen_section = {"listen", "an address", true, ROWS(listen_rows)};
+
+static const struct conf_option admin_rows[] = {
+    {"token", CONF_TEXT, NULL, 1, 500, FIELD(conf_admin, token)},
+};
+static const struct conf_section admin_section = {"admin", "an address", false, ROWS(admin_rows)};
+
+static const struct conf_option client_rows[] = {
+    {"head_timeout", CONF_TIME, "10s", 100, HOUR, FIELD(conf_client, head_timeout_ms)},
+    {"idle_timeout", CONF_TIME, "75s", SECOND, DAY, FIELD(conf_client, idle_timeout_ms)},
+    {"max_head", CONF_SIZE, "16k", 4 * KB, 64 * KB, FIELD(conf_client, max_head)},
+    {"max_fields", CONF_COUNT, "100", 1, 1000, FIELD(conf_client, max_fields)},
+    {"max_connections", CONF_COUNT, "10000", 1, 1000000, FIELD(conf_client, max_connections)},
+};
+static const struct conf_section client_section = {"client", NULL, false, ROWS(client_rows)};
+
+static const struct conf_option log_rows[] = {
+    {"access", CONF_TEXT, "stdout", 1, 4 * KB, .words = word_stdout},
+    {"error", CONF_TEXT, "stderr", 1, 4 * KB, .words = word_stderr},
+    {"format", CONF_WORD, "json", .words = log_formats, FIELD(conf_log, format)},
+    {"level", CONF_WORD, "info", .words = log_levels, FIELD(conf_log, level)},
+    {"queue", CONF_COUNT, "16384", 16, 1048576, FIELD(conf_log, queue)},
+    {"mask_query", CONF_LIST, .min = 1, .max = KB, LIST(conf_log, mask_query, nmask_query)},
+};
+static const struct conf_section log_section = {"log", NULL, false, ROWS(log_rows)};
+
+/* ---- backend ---- */
+
+static const struct conf_option server_rows[] = {
+    {"weight", CONF_COUNT, "1", 1, 1000, FIELD(conf_server, weight)},
+};
+static const struct conf_section server_section = {"server", "a URL", true, ROWS(server_rows)};
+
+static const struct conf_option timeout_rows[] = {
+    {"connect", CONF_TIME, "1s", 1, HOUR, FIELD(conf_timeout, connect_ms)},
+    {"first_byte", CONF_TIME, "15s", 1, DAY, FIELD(conf_timeout, first_byte_ms)},
+    {"between_bytes", CONF_TIME, "1m", 1, DAY, FIELD(conf_timeout, between_bytes_ms)},
+    {"total", CONF_TIME, "0", 0, 7 * DAY, FIELD(conf_timeout, total_ms)},
+};
+static const struct conf_section timeout_section = {"timeout", NULL, false, ROWS(timeout_rows)};
+
+static const struct conf_option keepalive_rows[] = {
+    {"max_idle", CONF_COUNT, "64", 0, 100000, FIELD(conf_keepalive, max_idle)},
+    {"idle", CONF_TIME, "1m", 100, DAY, FIELD(conf_keepalive, idle_ms)},
+    {"max_requests", CONF_COUNT, "10000", 0, UINT32_MAX, FIELD(conf_keepalive, max_requests)},
+};
+static const struct conf_section keepalive_section = {"keepalive", NULL, false, ROWS(keepalive_rows)};
+
+static const struct conf_option backend_tls_rows[] = {
+    {"verify", CONF_FLAG, "yes", FIELD(conf_tls, verify)},
+    {"ca", CONF_FILE, NULL, 1, 4 * KB, FIELD(conf_tls, ca_file)},
+    {"certificate", CONF_FILE, NULL, 1, 4 * KB, FIELD(conf_tls, cert_file)},
+    {"key", CONF_FILE, NULL, 1, 4 * KB, FIELD(conf_tls, key_file)},
+    {"server_name", CONF_TEXT, NULL, 1, 253, FIELD(conf_tls, server_name)},
+};
+static const struct conf_section backend_tls = {"tls", NULL, false, ROWS(backend_tls_rows)};
+
+static const struct conf_option backend_rows[] = {
+    {"server", CONF_SECTION, .section = &server_section},
+    {"balance", CONF_WORD, "round_robin", .words = balances, FIELD(conf_backend, balance)},
+    {"hash", CONF_TEXT, "ip", 1, KB, OWN_CODE},
+    {"timeout", CONF_SECTION, .section = &timeout_section},
+    {"keepalive", CONF_SECTION, .section = &keepalive_section},
+    {"tls", CONF_SECTION, .section = &backend_tls},
+    {"max_connections", CONF_COUNT, "1024", 1, 1000000, FIELD(conf_backend, max_connections)},
+    {"fail_timeout", CONF_TIME, "10s", 0, HOUR, FIELD(conf_backend, fail_timeout_ms)},
+};
+static const struct conf_section backend_section = {"backend", "its name", true, ROWS(backend_rows)};
+
+/* ---- route ---- */
+
+static const struct conf_option respond_rows[] = {
+    {"status", CONF_COUNT, "200", 200, 599, FIELD(conf_route, status)},
+    {"body", CONF_TEXT, "", 0, TEXT_MAX, FIELD(conf_route, body)},
+    {"content_type", CONF_TEXT, "text/plain", 1, KB, FIELD(conf_route, content_type)},
+};
+static const struct conf_section respond_section = {"respond", NULL, false, ROWS(respond_rows)};
+
+static const struct conf_option redirect_rows[] = {
+    {"to", CONF_TEXT, NULL, 1, 4 * KB, FIELD(conf_route, location)},
+    {"status", CONF_COUNT, "308", 300, 399, FIELD(conf_route, status)},
+};
+static const struct conf_section redirect_section = {"redirect", NULL, false, ROWS(redirect_rows)};
+
+static const struct conf_option edit_rows[] = {
+    {"set", CONF_LIST, .min = 1, .max = 8 * KB},
+    {"add", CONF_LIST, .min = 1, .max = 8 * KB},
+    {"remove", CONF_LIST, .min = 1, .max = KB},
+};
+static const struct conf_section request_header_section = {"request_header", NULL, false, ROWS(edit_rows)};
+static const struct conf_section response_header_section = {"response_header", NULL, false, ROWS(edit_rows)};
+
+static const struct conf_option route_rows[] = {
+    {"path", CONF_TEXT, NULL, 1, 4 * KB, FIELD(conf_route, path)},
+    {"host", CONF_LIST, .min = 1, .max = 255, LIST(conf_route, hosts, nhosts)},
+    {"method", CONF_LIST, .min = 1, .max = 64, LIST(conf_route, methods, nmethods)},
+    {"header", CONF_LIST, .min = 1, .max = 8 * KB},
+    {"encoded_slash", CONF_FLAG, "no", FIELD(conf_route, encoded_slash)},
+    {"backend", CONF_TEXT, NULL, 1, KB, OWN_CODE},
+    {"respond", CONF_SECTION, .section = &respond_section},
+    {"redirect", CONF_SECTION, .section = &redirect_section},
+    {"strip_prefix", CONF_TEXT, NULL, 1, 4 * KB, FIELD(conf_route, strip_prefix)},
+    {"add_prefix", CONF_TEXT, NULL, 1, 4 * KB, FIELD(conf_route, add_prefix)},
+    {"rewrite", CONF_TEXT, NULL, 1, 4 * KB, FIELD(conf_route, rewrite)},
+    {"upstream_host", CONF_TEXT, "pass", 1, 261, OWN_CODE},
+    {"request_header", CONF_SECTION, .section = &request_header_section},
+    {"response_header", CONF_SECTION, .section = &response_header_section},
+    {"max_body", CONF_SIZE, "0", 0, TB, FIELD(conf_route, max_body)},
+    {"forwarded", CONF_FLAG, "no", FIELD(conf_route, forwarded)},
+};
+static const struct conf_section route_section = {"route", "its path", true, ROWS(route_rows)};
+
+/* ---- the file ---- */
+
+static const struct conf_option root_rows[] = {
+    {"workers", CONF_COUNT, "auto", 1, 256, .words = word_auto, FIELD(conf, workers)},
+    {"trusted_proxies", CONF_LIST, .min = 1, .max = KB},
+    {"drain_timeout", CONF_TIME, "30s", 0, HOUR, FIELD(conf, drain_timeout_ms)},
+    {"resolve_interval", CONF_TIME, "10s", 100, HOUR, FIELD(conf, resolve_ms)},
+    {"server_header", CONF_TEXT, "tollgate", 1, 255, .words = word_off, FIELD(conf, server_header)},
+    {"listen", CONF_SECTION, .section = &listen_section},
+    {"admin", CONF_SECTION, .section = &admin_section},
+    {"client", CONF_SECTION, .section = &client_section},
+    {"log", CONF_SECTION, .section = &log_section},
+    {"backend", CONF_SECTION, .section = &backend_section},
+    {"route", CONF_SECTION, .section = &route_section},
+};
+const struct conf_section conf_schema = {"", NULL, false, ROWS(root_rows)};
+
+/* ---- looking up ---- */
+
+const struct conf_option *conf_schema_find(const struct conf_section *section, const char *name)
+{
+    for (size_t i = 0; i < section->noptions; i++)
+        if (strcmp(section->options[i].name, name) == 0)
+            return &section->options[i];
+    return NULL;
+}
+
+const struct conf_option *conf_schema_get(const struct conf_section *section, const char *name)
+{
+    const struct conf_option *o = conf_schema_find(section, name);
+    CHECK(o);
+    return o;
+}
+
+const char *conf_schema_nearest(const struct conf_section *section, const char *name)
+{
+    const char *names[CONF_OPTIONS_MAX + 1] = {"include"};
+    CHECK(section->noptions <= CONF_OPTIONS_MAX);
+    for (size_t i = 0; i < section->noptions; i++)
+        names[i + 1] = section->options[i].name;
+    return nearest(slice_of(name), names, section->noptions + 1);
+}
+
+/* SECTION or one below it, whichever has NAME first. */
+static const struct conf_section *home_below(const struct conf_section *section, const char *name, int depth)
+{
+    if (conf_schema_find(section, name))
+        return section;
+    for (size_t i = 0; i < section->noptions && depth < CONF_DEPTH_MAX; i++) {
+        const struct conf_section *below = section->options[i].section;
+        const struct conf_section *home = below ? home_below(below, name, depth + 1) : NULL;
+        if (home)
+            return home;
+    }
+    return NULL;
+}
+
+const struct conf_section *conf_schema_home(const struct conf_section *section, const char *name)
+{
+    const struct conf_section *home = home_below(section, name, 0);
+    return home ? home : home_below(&conf_schema, name, 0);
+}

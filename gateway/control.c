@@ -1,0 +1,472 @@
+/*
+ * control.c: see control.h.
+ *
+ * Invariants: `current` is the snapshot that all workers have or are about to get; each of its backends has a watch that
+ * follows its addresses. A reload first makes the new snapshot with its watches, so that it goes to the workers with all
+ * addresses that are known, and only then drops the old watches.
+ */
+#include "gateway/control.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <uv.h>
+
+#include "gateway/admin.h"
+#include "gateway/limits.h"
+#include "gateway/log.h"
+#include "gateway/resolver.h"
+#include "gateway/worker.h"
+#include "lib/clock.h"
+
+#define MS            UINT64_C(1000000)
+#define LOOK_MS       20   /* how often a drain looks whether it is done */
+#define SWEEP_MS      1000 /* endpoints that nobody uses are freed this often */
+#define LOG_FLUSH_MS  2000 /* for the log writer to write what it has, at the end */
+#define SIGNALS       5
+
+struct control;
+
+/* Follows the addresses of one backend of a snapshot. */
+struct watch {
+    struct control *control;
+    struct snapshot *snapshot; /* lent: the set of watches holds it */
+    size_t backend;
+    struct resolver_watch *resolver;
+    struct endpoint_list *list; /* counted; NULL: none is known yet */
+};
+
+/* A snapshot and its watches. */
+struct generation {
+    struct snapshot *snapshot;
+    struct watch *watches;
+    size_t n;
+    bool is_live; /* the workers have it: changes are posted */
+};
+
+struct control {
+    const char *conf_path;
+    uv_loop_t loop;
+    uv_signal_t signals[SIGNALS];
+    uv_timer_t look, sweep;
+    struct metrics *metrics;
+    struct logwriter *access_log; /* NULL: off */
+    struct log *log;
+    struct endpoint_registry *registry;
+    struct resolver *resolver;
+    struct listeners listeners;
+    struct generation current;
+    struct worker **workers;
+    unsigned nworkers;
+    struct admin *admin;
+    bool draining;
+    uint64_t drain_until_ns;
+};
+
+/* ---- addresses ---- */
+
+static void on_addresses(void *ctx, struct endpoint_list *list)
+{
+    struct watch *w = ctx;
+    struct control *c = w->control;
+    struct endpoint_list *old = w->list;
+    w->list = endpoint_list_get(list);
+    if (old)
+        endpoint_list_put(old);
+    if (w->snapshot != c->current.snapshot || !c->current.is_live)
+        return;
+    for (unsigned i = 0; i < c->nworkers; i++)
+        if (!worker_post_addresses(c->workers[i], w->snapshot, w->backend, list))
+            log_printf(c->log, LOG_ERROR, "worker %u does not take new addresses", i);
+}
+
+static void generation_close(struct generation *g)
+{
+    for (size_t i = 0; i < g->n; i++) {
+        if (g->watches[i].resolver)
+            resolver_unwatch(g->watches[i].resolver);
+        if (g->watches[i].list)
+            endpoint_list_put(g->watches[i].list);
+    }
+    free(g->watches);
+    if (g->snapshot)
+        snapshot_put(g->snapshot);
+    *g = (struct generation){0};
+}
+
+/* Takes CONF. False when memory is short. */
+static bool generation_open(struct control *c, struct conf *conf, struct generation *g)
+{
+    *g = (struct generation){.snapshot = snapshot_new(conf, c->metrics)};
+    if (!g->snapshot)
+        return false;
+    g->n = conf->nbackends;
+    g->watches = calloc(g->n + 1, sizeof(*g->watches));
+    for (size_t i = 0; g->watches && i < g->n; i++) {
+        struct watch *w = &g->watches[i];
+        *w = (struct watch){.control = c, .snapshot = g->snapshot, .backend = i};
+        w->resolver = resolver_watch(c->resolver, &conf->backends[i], on_addresses, w);
+        if (!w->resolver)
+            break;
+    }
+    if (g->watches && (g->n == 0 || g->watches[g->n - 1].resolver))
+        return true;
+    generation_close(g);
+    return false;
+}
+
+static bool lists_of(const struct generation *g, struct endpoint_list ***lists)
+{
+    *lists = calloc(g->n + 1, sizeof(**lists));
+    for (size_t i = 0; *lists && i < g->n; i++)
+        (*lists)[i] = g->watches[i].list;
+    return *lists != NULL;
+}
+
+/* ---- reload ---- */
+
+static void report(struct control *c, const struct conf_mistakes *m, enum conf_log_level level)
+{
+    for (size_t i = 0; i < m->n; i++)
+        log_printf(c->log, level, "%s", m->at[i]);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_listens(const struct conf *a, const struct conf *b)
+{
+    if (a->nlistens != b->nlistens || !same_text(a->admin.listen.address, b->admin.listen.address))
+        return false;
+    for (size_t i = 0; i < a->nlistens; i++)
+        if (!same_text(a->listens[i].address, b->listens[i].address) ||
+            !same_text(a->listens[i].tls_cert, b->listens[i].tls_cert))
+            return false;
+    return true;
+}
+
+/* What cannot change while the process runs. */
+static void warn_of_fixed(struct control *c, const struct conf *new)
+{
+    const struct conf *old = c->current.snapshot->conf;
+    if (!same_listens(old, new))
+        log_printf(c->log, LOG_WARN, "listen and admin take effect at the next start only");
+    if (old->workers != new->workers)
+        log_printf(c->log, LOG_WARN, "workers takes effect at the next start only");
+    if (old->client.max_head != new->client.max_head)
+        log_printf(c->log, LOG_WARN, "client.max_head takes effect at the next start only");
+    if (!same_text(old->log.access, new->log.access) || !same_text(old->log.error, new->log.error))
+        log_printf(c->log, LOG_WARN, "log.access and log.error take effect at the next start only");
+}
+
+static bool switch_to(struct control *c, struct generation *next)
+{
+    struct endpoint_list **lists;
+    if (!lists_of(next, &lists))
+        return false;
+    struct generation old = c->current;
+    c->current = *next;
+    for (unsigned i = 0; i < c->nworkers; i++)
+        if (!worker_post_snapshot(c->workers[i], next->snapshot, lists))
+            log_printf(c->log, LOG_ERROR, "worker %u does not take the new configuration", i);
+    c->current.is_live = true;
+    free(lists);
+    generation_close(&old);
+    return true;
+}
+
+static void reload(struct control *c)
+{
+    struct conf_mistakes mistakes;
+    struct generation next;
+    struct conf *conf = conf_load(c->conf_path, &mistakes);
+    bool ok = conf != NULL;
+    report(c, &mistakes, conf ? LOG_WARN : LOG_ERROR);
+    conf_mistakes_free(&mistakes);
+    if (conf) {
+        warn_of_fixed(c, conf);
+        resolver_set_interval(c->resolver, conf->resolve_ms);
+        log_set_level(c->log, conf->log.level);
+        ok = generation_open(c, conf, &next);
+        if (ok && !switch_to(c, &next)) {
+            generation_close(&next);
+            ok = false;
+        }
+    }
+    metrics_reloaded(c->metrics, ok);
+    log_printf(c->log, ok ? LOG_INFO : LOG_ERROR, ok ? "configuration loaded from %s"
+                                                     : "configuration of %s refused; the old one stays",
+               c->conf_path);
+}
+
+/* ---- drain ---- */
+
+static void close_control(struct control *c);
+
+static bool all_empty(const struct control *c)
+{
+    for (unsigned i = 0; i < c->nworkers; i++)
+        if (!atomic_load_explicit(&c->workers[i]->is_empty, memory_order_acquire))
+            return false;
+    return true;
+}
+
+static void on_look(uv_timer_t *t)
+{
+    struct control *c = t->data;
+    bool late = clock_now_ns() >= c->drain_until_ns;
+    if (!late && !all_empty(c))
+        return;
+    if (late && !all_empty(c))
+        log_printf(c->log, LOG_WARN, "drain_timeout is over: what is still under way is cut");
+    uv_timer_stop(&c->look);
+    close_control(c);
+}
+
+static void drain(struct control *c)
+{
+    if (c->draining) {
+        c->drain_until_ns = 0; /* asked twice: at once */
+        return;
+    }
+    c->draining = true;
+    c->drain_until_ns = clock_now_ns() + c->current.snapshot->conf->drain_timeout_ms * MS;
+    log_printf(c->log, LOG_INFO, "draining");
+    for (unsigned i = 0; i < c->nworkers; i++)
+        if (!worker_post_drain(c->workers[i]))
+            c->drain_until_ns = 0;
+    uv_timer_start(&c->look, on_look, 0, LOOK_MS);
+}
+
+static void on_signal(uv_signal_t *s, int number)
+{
+    struct control *c = s->data;
+    switch (number) {
+    case SIGHUP:
+        if (!c->draining)
+            reload(c);
+        break;
+    case SIGUSR1:
+        if (c->access_log)
+            logwriter_reopen(c->access_log);
+        log_reopen(c->log);
+        break;
+    default:
+        drain(c);
+    }
+}
+
+static void on_sweep(uv_timer_t *t)
+{
+    struct control *c = t->data;
+    endpoint_sweep(c->registry);
+}
+
+/* ---- metrics ---- */
+
+static void gather(struct control *c, struct metrics_gauges *g)
+{
+    for (unsigned i = 0; i < c->nworkers; i++) {
+        const struct worker *w = c->workers[i];
+        const struct client_stats *clients = front_stats(w->front);
+        const struct upstream_stats *upstream = upstream_stats(w->upstream);
+        g->connections += atomic_load_explicit(&clients->open, memory_order_relaxed);
+        g->connections_total += atomic_load_explicit(&clients->accepted, memory_order_relaxed);
+        g->requests_in_flight += atomic_load_explicit(&w->in_flight, memory_order_relaxed);
+        g->upstream_open += atomic_load_explicit(&upstream->open, memory_order_relaxed);
+        g->upstream_idle += atomic_load_explicit(&upstream->idle, memory_order_relaxed);
+        g->upstream_opened_total += atomic_load_explicit(&upstream->opened, memory_order_relaxed);
+        g->upstream_reused_total += atomic_load_explicit(&upstream->reused, memory_order_relaxed);
+    }
+    g->log_dropped_total = c->access_log ? logwriter_dropped(c->access_log) : 0;
+}
+
+static char *metrics_page(void *ctx, size_t *len)
+{
+    struct control *c = ctx;
+    struct metrics_gauges gauges = {0};
+    gather(c, &gauges);
+    return metrics_text(c->metrics, &gauges, len);
+}
+
+static bool is_ready(void *ctx)
+{
+    const struct control *c = ctx;
+    return !c->draining;
+}
+
+/* ---- start and end ---- */
+
+static void on_resolver_log(void *ctx, const char *text)
+{
+    struct control *c = ctx;
+    log_printf(c->log, LOG_WARN, "%s", text);
+}
+
+static bool open_signals(struct control *c)
+{
+    static const int numbers[SIGNALS] = {SIGHUP, SIGTERM, SIGQUIT, SIGINT, SIGUSR1};
+    signal(SIGPIPE, SIG_IGN);
+    for (int i = 0; i < SIGNALS; i++) {
+        if (uv_signal_init(&c->loop, &c->signals[i]) != 0)
+            return false;
+        c->signals[i].data = c;
+        if (uv_signal_start(&c->signals[i], on_signal, numbers[i]) != 0)
+            return false;
+    }
+    return true;
+}
+
+static bool open_logs(struct control *c, const struct conf *conf, struct err *err)
+{
+    c->log = log_new(&conf->log, err);
+    if (!c->log)
+        return false;
+    if (strcmp(conf->log.access, "off") == 0)
+        return true;
+    c->access_log = logwriter_new(conf->log.access, conf->log.queue, err);
+    return c->access_log != NULL;
+}
+
+static bool open_loop(struct control *c, const struct conf *conf)
+{
+    if (uv_loop_init(&c->loop) != 0)
+        return false;
+    uv_timer_init(&c->loop, &c->look);
+    uv_timer_init(&c->loop, &c->sweep);
+    c->look.data = c->sweep.data = c;
+    uv_timer_start(&c->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+    c->registry = endpoint_registry_new(conf->workers);
+    c->resolver = c->registry ? resolver_new(&c->loop, c->registry, conf->resolve_ms) : NULL;
+    if (c->resolver)
+        resolver_set_log(c->resolver, on_resolver_log, c);
+    return c->resolver && open_signals(c);
+}
+
+static bool start_workers(struct control *c, struct err *err)
+{
+    struct endpoint_list **lists;
+    const struct conf *conf = c->current.snapshot->conf;
+    c->workers = calloc(conf->workers, sizeof(*c->workers));
+    if (!c->workers || !lists_of(&c->current, &lists))
+        return false;
+    bool ok = true;
+    for (unsigned i = 0; ok && i < conf->workers; i++) {
+        const struct worker_setup setup = {
+            .index = i,
+            .listeners = &c->listeners.at[i * c->listeners.per_worker],
+            .nlisteners = c->listeners.per_worker,
+            .snapshot = c->current.snapshot,
+            .lists = lists,
+            .metrics = c->metrics,
+            .access_log = c->access_log,
+        };
+        c->workers[i] = worker_start(&setup, err);
+        ok = c->workers[i] != NULL;
+        c->nworkers += ok;
+    }
+    free(lists);
+    c->current.is_live = true;
+    return ok;
+}
+
+static bool start_admin(struct control *c, struct err *err)
+{
+    const struct conf_admin *conf = &c->current.snapshot->conf->admin;
+    if (!conf->listen.address)
+        return true;
+    const struct admin_setup setup = {
+        .loop = &c->loop, .conf = conf, .metrics = metrics_page, .is_ready = is_ready, .ctx = c};
+    c->admin = admin_new(&setup, err);
+    return c->admin != NULL;
+}
+
+/* Takes CONF. */
+static bool start(struct control *c, struct conf *conf, struct err *err)
+{
+    if (!open_logs(c, conf, err) || !listeners_open(&c->listeners, conf, err)) {
+        conf_free(conf);
+        return false;
+    }
+    limits_check(conf, c->log);
+    c->metrics = metrics_new(conf->workers);
+    if (!c->metrics || !open_loop(c, conf)) {
+        err_sys(err, ERR_SELF, errno, "start");
+        conf_free(conf);
+        return false;
+    }
+    return generation_open(c, conf, &c->current) && start_workers(c, err) && start_admin(c, err);
+}
+
+static void announce(struct control *c)
+{
+    const struct conf *conf = c->current.snapshot->conf;
+    for (size_t i = 0; i < conf->nlistens; i++)
+        log_printf(c->log, LOG_INFO, "listening on %s", conf->listens[i].address);
+    log_printf(c->log, LOG_INFO, "tollgate %s ready: %u workers, %zu routes, %zu backends", TOLLGATE_VERSION, conf->workers,
+               conf->nroutes, conf->nbackends);
+}
+
+/* Everything that holds the loop; it ends when all is closed. */
+static void close_control(struct control *c)
+{
+    for (unsigned i = 0; i < c->nworkers; i++)
+        worker_stop(c->workers[i]);
+    c->nworkers = 0;
+    c->current.is_live = false;
+    if (c->admin)
+        admin_close(c->admin);
+    generation_close(&c->current);
+    resolver_free(c->resolver);
+    for (int i = 0; i < SIGNALS; i++)
+        uv_close((uv_handle_t *)&c->signals[i], NULL);
+    uv_close((uv_handle_t *)&c->look, NULL);
+    uv_close((uv_handle_t *)&c->sweep, NULL);
+}
+
+static void finish(struct control *c)
+{
+    CHECK(uv_loop_close(&c->loop) == 0);
+    if (c->admin)
+        admin_free(c->admin);
+    listeners_close(&c->listeners);
+    endpoint_registry_free(c->registry);
+    metrics_free(c->metrics);
+    free(c->workers);
+    if (c->access_log)
+        logwriter_stop(c->access_log, LOG_FLUSH_MS);
+    log_printf(c->log, LOG_INFO, "stopped");
+    log_free(c->log);
+}
+
+int control_run(const char *conf_path)
+{
+    struct control c = {.conf_path = conf_path};
+    struct conf_mistakes mistakes;
+    struct err err = {0};
+    struct conf *conf = conf_load(conf_path, &mistakes);
+    for (size_t i = 0; i < mistakes.n; i++)
+        fprintf(stderr, "%s\n", mistakes.at[i]);
+    conf_mistakes_free(&mistakes);
+    if (!conf)
+        return EXIT_FAILURE;
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    if (!start(&c, conf, &err)) {
+        char text[512];
+        struct buf b;
+        buf_init(&b, text, sizeof(text));
+        err_text(&err, &b);
+        fprintf(stderr, "tollgate: cannot start: %.*s\n", SLICE_ARG(buf_slice(&b)));
+        return EXIT_FAILURE;
+    }
+    announce(&c);
+    uv_run(&c.loop, UV_RUN_DEFAULT);
+    finish(&c);
+    curl_global_cleanup();
+    return EXIT_SUCCESS;
+}

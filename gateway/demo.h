@@ -1,0 +1,16 @@
+/*
+ * demo.h: a small backend to look at, for trying the gateway out: `tollgate demo --listen 127.0.0.1:9001 --name users`.
+ *
+ * It answers any request with a JSON object: its name, host and process, and what it received. `?ms=N` answers after N
+ * milliseconds, `?status=N` with that status, `?bytes=N` with that many bytes, `/events` with a stream of server-sent
+ * events, one a second.
+ */
+#ifndef GATEWAY_DEMO_H
+#define GATEWAY_DEMO_H
+
+#include "lib/check.h"
+
+/* Serve until SIGTERM or SIGINT; the exit status. */
+MUST_USE int demo_run(const char *listen, const char *name);
+
+#endif

@@ -1,0 +1,801 @@
+/*
+ * forward.c: see forward.h.
+ *
+ * The life of the state: IDLE -> CONNECTING -> SENDING -> WAITING -> BODY -> IDLE. A backend may answer while the request
+ * is still on its way: then what is left of the request is read from the client and dropped, and the connection is not
+ * kept.
+ *
+ * The functions below come in the order of an exchange: choose and connect, send, read the head, read the body, end.
+ */
+#include "gateway/forward.h"
+
+#include "gateway/exchange.h"
+#include "gateway/front.h"
+#include "gateway/headers.h"
+#include "gateway/path.h"
+#include "gateway/worker.h"
+#include "lib/clock.h"
+#include "lib/hash.h"
+
+#define MS UINT64_C(1000000)
+
+static const struct upstream_user forward_user;
+static void read_head(struct exchange *x);
+
+static void fail(struct exchange *x, enum reason reason)
+{
+    exchange_fail(x, reason);
+    exchange_wake(x);
+}
+
+/* ---- deadlines ---- */
+
+static uint64_t next_due(const struct forward *f)
+{
+    if (f->phase_due_ns && (!f->total_due_ns || f->phase_due_ns < f->total_due_ns))
+        return f->phase_due_ns;
+    return f->total_due_ns;
+}
+
+static struct exchange *exchange_of(struct forward *f)
+{
+    return (struct exchange *)((char *)f - offsetof(struct exchange, forward));
+}
+
+/* Moving a deadline later costs nothing: the entry fires at the old time and is set again. */
+static void arm(struct forward *f)
+{
+    uint64_t due = next_due(f);
+    if (due == 0 || (wheel_is_set(&f->deadline) && f->deadline.due_ns <= due))
+        return;
+    wheel_set(&exchange_of(f)->worker->wheel, &f->deadline, due);
+}
+
+static void set_phase(struct forward *f, uint32_t ms, enum reason reason)
+{
+    f->phase_reason = reason;
+    f->phase_due_ns = ms ? exchange_of(f)->worker->wheel.now_ns + ms * MS : 0;
+    arm(f);
+}
+
+static void on_deadline(struct wheel_entry *e)
+{
+    struct forward *f = (struct forward *)((char *)e - offsetof(struct forward, deadline));
+    struct exchange *x = exchange_of(f);
+    uint64_t now = clock_now_ns();
+    uint64_t due = next_due(f);
+    if (due == 0 || f->state == FORWARD_IDLE)
+        return;
+    if (now < due) {
+        arm(f);
+        return;
+    }
+    bool total = f->total_due_ns && now >= f->total_due_ns;
+    err_set(&x->err, ERR_UPSTREAM, "%s", total ? "the exchange took too long" : "no progress in time");
+    err_add(&x->err, "%s", f->addr);
+    forward_undo(x);
+    fail(x, total ? REASON_TOTAL_TIMEOUT : f->phase_reason);
+}
+
+/* ---- choose and connect ---- */
+
+/* Of the value of the cookie NAME in a Cookie field; 0 when it is not there. */
+static uint64_t cookie_hash(struct slice cookies, struct slice name)
+{
+    while (cookies.len > 0) {
+        ptrdiff_t end = slice_find(cookies, ';');
+        struct slice pair = slice_trim((struct slice){cookies.p, end < 0 ? cookies.len : (size_t)end});
+        if (pair.len > name.len && slice_starts(pair, name) && pair.p[name.len] == '=')
+            return hash_bytes(pair.p + name.len + 1, pair.len - name.len - 1, 0);
+        cookies = end < 0 ? (struct slice){"", 0} : slice_skip(cookies, (size_t)end + 1);
+    }
+    return 0;
+}
+
+/* The key that BALANCE_HASH goes by. */
+static uint64_t key_hash(const struct exchange *x)
+{
+    const struct conf_backend *b = x->forward.conf;
+    const struct http_field *field;
+    switch (b->hash_key) {
+    case HASH_KEY_HEADER:
+        field = http_find(x->fields, slice_of(b->hash_name));
+        return field ? hash_bytes(field->value.p, field->value.len, 0) : 0;
+    case HASH_KEY_COOKIE:
+        field = http_find(x->fields, SLICE("Cookie"));
+        return field ? cookie_hash(field->value, slice_of(b->hash_name)) : 0;
+    default:
+        return hash_bytes(x->record.client_ip.b, sizeof(x->record.client_ip.b), 0);
+    }
+}
+
+static bool counts_in_flight(const struct conf_backend *b)
+{
+    return b->balance == BALANCE_LEAST_CONN || b->balance == BALANCE_P2C;
+}
+
+static struct endpoint *choose(struct exchange *x)
+{
+    struct forward *f = &x->forward;
+    struct balancer *b = x->use->balancers[exchange_route(x)->backend];
+    if (!b || f->ntried == FORWARD_TRIED_MAX)
+        return NULL;
+    const struct balance_request r = {
+        .now_ns = x->worker->wheel.now_ns,
+        .random = random_next(&x->worker->random),
+        .hash = f->hash,
+        .tried = f->tried,
+        .ntried = f->ntried,
+    };
+    return balancer_choose(b, &r);
+}
+
+static void uncount(struct forward *f)
+{
+    if (f->counted)
+        atomic_fetch_sub_explicit(&f->endpoint->in_flight, 1, memory_order_relaxed);
+    f->counted = false;
+}
+
+static void note_try(struct exchange *x, struct endpoint *e)
+{
+    struct forward *f = &x->forward;
+    f->endpoint = e;
+    memcpy(f->addr, e->text, sizeof(f->addr));
+    x->record.upstream_addr = slice_of(f->addr);
+    x->record.upstream_begin_ns = clock_now_ns();
+    if (counts_in_flight(f->conf)) {
+        atomic_fetch_add_explicit(&e->in_flight, 1, memory_order_relaxed);
+        f->counted = true;
+    }
+}
+
+static void start_sending(struct exchange *x);
+
+/* Get a connection to E. False when that failed at once; the next server may do. */
+static bool connect_to(struct exchange *x, struct endpoint *e, bool fresh)
+{
+    struct forward *f = &x->forward;
+    const struct upstream_want want = {
+        .endpoint = e, .backend = f->conf, .user = &forward_user, .ctx = x, .fresh = fresh};
+    note_try(x, e);
+    f->state = FORWARD_CONNECTING;
+    switch (upstream_acquire(x->worker->upstream, &want, &f->conn, &x->err)) {
+    case UPSTREAM_READY:
+        start_sending(x);
+        return true;
+    case UPSTREAM_PENDING:
+        return true;
+    case UPSTREAM_FULL:
+        err_set(&x->err, ERR_SELF, "max_connections to %s are busy", e->text);
+        break;
+    case UPSTREAM_ERROR:
+        break;
+    }
+    uncount(f);
+    f->conn = NULL;
+    f->state = FORWARD_IDLE;
+    return false;
+}
+
+/* Go on with the next server that was not tried. False when there is none. */
+static bool try_next(struct exchange *x)
+{
+    struct forward *f = &x->forward;
+    struct endpoint *e;
+    while ((e = choose(x)) != NULL) {
+        if (f->ntried > 0)
+            x->record.retries++;
+        f->tried[f->ntried++] = e;
+        if (connect_to(x, e, false))
+            return true;
+    }
+    return false;
+}
+
+static void on_connect_failed(void *ctx, enum reason reason, const struct err *err)
+{
+    struct exchange *x = ctx;
+    struct forward *f = &x->forward;
+    uint64_t until = clock_now_ns() + f->conf->fail_timeout_ms * MS;
+    f->conn = NULL;
+    atomic_store_explicit(&f->endpoint->down_until_ns, until, memory_order_relaxed);
+    uncount(f);
+    f->state = FORWARD_IDLE;
+    x->err = *err;
+    if (!try_next(x))
+        fail(x, reason);
+}
+
+enum step_result forward_step(struct exchange *x)
+{
+    struct forward *f = &x->forward;
+    if (f->conf)
+        return STEP_PARK; /* woken for something else: still under way */
+    f->conf = &exchange_conf(x)->backends[exchange_route(x)->backend];
+    f->deadline.expired = on_deadline;
+    if (f->conf->timeout.total_ms)
+        f->total_due_ns = x->record.begin_ns + f->conf->timeout.total_ms * MS;
+    if (f->conf->balance == BALANCE_HASH)
+        f->hash = key_hash(x);
+    f->body_over = x->head.framing == HTTP1_NO_BODY;
+    bool small = x->head.framing == HTTP1_LENGTH && x->head.length <= FORWARD_REPLAY_MAX;
+    if (small && http_method_is_idempotent(x->record.method_kind))
+        f->replay = arena_alloc(&x->arena, x->head.length + 1);
+    if (try_next(x))
+        return STEP_PARK;
+    if (f->ntried == 0)
+        err_set(&x->err, ERR_UPSTREAM, "no address of backend %s is known", f->conf->name);
+    exchange_fail(x, f->ntried == 0 ? REASON_NO_SERVER : REASON_OVERLOADED);
+    return STEP_REPLY;
+}
+
+/* ---- send the request ---- */
+
+/* Whether nothing would be lost or done twice if the request were sent again from its beginning. */
+static bool can_resend(const struct exchange *x)
+{
+    const struct forward *f = &x->forward;
+    if (f->was_reset || !upstream_is_reused(f->conn) || (f->buffer && f->buffer->have > 0))
+        return false;
+    if (f->head_sent == 0 && !f->body_sent_any)
+        return true;
+    return http_method_is_idempotent(x->record.method_kind) && (!f->body_sent_any || f->replay);
+}
+
+static void give_back_buffer(struct exchange *x)
+{
+    if (x->forward.buffer)
+        pool_put(&x->worker->buffers, x->forward.buffer);
+    x->forward.buffer = NULL;
+}
+
+static void drop_conn(struct exchange *x, bool reusable)
+{
+    struct forward *f = &x->forward;
+    if (!f->conn)
+        return;
+    uncount(f);
+    upstream_release(f->conn, reusable);
+    f->conn = NULL;
+}
+
+/* The connection broke before the answer's head was complete. */
+static void broken_before_answer(struct exchange *x, enum reason reason)
+{
+    struct forward *f = &x->forward;
+    bool again = can_resend(x);
+    struct endpoint *e = f->endpoint;
+    err_add(&x->err, "%s", f->addr);
+    drop_conn(x, false);
+    give_back_buffer(x);
+    f->state = FORWARD_IDLE;
+    if (again) {
+        f->was_reset = true;
+        x->record.retries++;
+        f->head_sent = f->frame_len = f->frame_sent = f->last_sent = 0;
+        f->chunk_left = 0;
+        f->replay_sent = 0;
+        err_clear(&x->err);
+        if (connect_to(x, e, true) || try_next(x))
+            return;
+        reason = REASON_CONNECT_FAILED;
+    }
+    fail(x, reason);
+}
+
+/* What is to go out next, in order; at most SEND_PIECES pieces. */
+#define SEND_PIECES 6
+
+struct pieces {
+    struct iovec iov[SEND_PIECES];
+    int n;
+    size_t total;
+};
+
+static void add_piece(struct pieces *p, const char *at, size_t len)
+{
+    if (len == 0)
+        return;
+    p->iov[p->n++] = (struct iovec){.iov_base = (void *)(uintptr_t)at, .iov_len = len};
+    p->total += len;
+}
+
+/* Take from *N the part that belongs to a piece of LEN bytes. */
+static size_t settle(size_t *n, size_t len)
+{
+    size_t part = *n < len ? *n : len;
+    *n -= part;
+    return part;
+}
+
+/* Announce a chunk of LEN bytes, behind framing that is still to be sent. */
+static void begin_chunk(struct forward *f, size_t len)
+{
+    struct buf b;
+    if (f->frame_sent == f->frame_len)
+        f->frame_len = f->frame_sent = 0;
+    buf_init(&b, f->frame + f->frame_len, sizeof(f->frame) - f->frame_len);
+    chunked_add_header(&b, len);
+    f->frame_len += b.len;
+    f->chunk_left = len;
+}
+
+static void end_chunk(struct forward *f, size_t crlf_sent)
+{
+    memcpy(f->frame, "\r\n", 2);
+    f->frame_len = 2;
+    f->frame_sent = crlf_sent;
+}
+
+/*
+ * Send what is pending, and of DATA as much as the connection takes. Bytes of DATA that were taken, or -1: the connection
+ * broke (it was dealt with).
+ */
+static ssize_t push(struct exchange *x, struct slice data)
+{
+    struct forward *f = &x->forward;
+    bool chunked = x->head.framing == HTTP1_CHUNKED;
+    struct pieces p = {.n = 0};
+    size_t head_left = f->head.len - f->head_sent;
+    if (chunked && f->chunk_left == 0 && data.len > 0)
+        begin_chunk(f, data.len);
+    size_t frame_left = f->frame_len - f->frame_sent;
+    size_t replay_left = f->replay_len - f->replay_sent;
+    size_t now = chunked && data.len > f->chunk_left ? (size_t)f->chunk_left : data.len;
+    bool ends_chunk = chunked && now > 0 && now == f->chunk_left;
+    add_piece(&p, f->head.p + f->head_sent, head_left);
+    add_piece(&p, f->frame + f->frame_sent, frame_left);
+    add_piece(&p, f->replay ? f->replay + f->replay_sent : "", replay_left);
+    add_piece(&p, data.p, now);
+    add_piece(&p, "\r\n", ends_chunk ? 2 : 0);
+    add_piece(&p, f->last.p + f->last_sent, f->last.len - f->last_sent);
+    if (p.total == 0)
+        return 0;
+    ssize_t sent = upstream_send(f->conn, p.iov, p.n, &x->err);
+    if (sent < 0) {
+        /* The answer may lie there already (413 and goodbye): look before giving up. */
+        f->send_broke = true;
+        read_head(x);
+        return -1;
+    }
+    size_t n = (size_t)sent;
+    f->head_sent += settle(&n, head_left);
+    f->frame_sent += settle(&n, frame_left);
+    f->replay_sent += settle(&n, replay_left);
+    size_t taken = settle(&n, now);
+    if (taken > 0)
+        f->body_sent_any = true;
+    if (chunked)
+        f->chunk_left -= taken;
+    if (ends_chunk && taken == now)
+        end_chunk(f, settle(&n, 2));
+    f->last_sent += n;
+    return (ssize_t)taken;
+}
+
+static bool all_sent(const struct forward *f)
+{
+    return f->body_over && f->head_sent == f->head.len && f->frame_sent == f->frame_len &&
+           f->replay_sent == f->replay_len && f->last_sent == f->last.len;
+}
+
+static bool has_pending(const struct forward *f)
+{
+    return f->head_sent < f->head.len || f->frame_sent < f->frame_len || f->replay_sent < f->replay_len ||
+           f->last_sent < f->last.len;
+}
+
+/* Push what is pending; then either all is sent, or the connection is watched until it takes more. */
+static void flush(struct exchange *x)
+{
+    struct forward *f = &x->forward;
+    if (push(x, (struct slice){"", 0}) < 0 || f->state != FORWARD_SENDING)
+        return;
+    if (all_sent(f)) {
+        f->state = FORWARD_WAITING;
+        upstream_watch(f->conn, true, false);
+        set_phase(f, f->conf->timeout.first_byte_ms, REASON_UPSTREAM_TIMEOUT);
+        return;
+    }
+    upstream_watch(f->conn, true, has_pending(f));
+    set_phase(f, f->conf->timeout.between_bytes_ms, REASON_UPSTREAM_TIMEOUT);
+}
+
+/*
+ * A connection is in hand. The head of a request with a body of known length waits for the first bytes of that body, to
+ * go out with them; they are usually there already.
+ */
+static void start_sending(struct exchange *x)
+{
+    struct forward *f = &x->forward;
+    f->state = FORWARD_SENDING;
+    f->send_broke = false;
+    x->record.upstream_connected_ns = clock_now_ns();
+    x->record.upstream_reused = upstream_is_reused(f->conn);
+    f->head = headers_request(x, f->endpoint->host_field);
+    f->head_sent = 0;
+    if (f->head.len == 0) {
+        err_set(&x->err, ERR_CLIENT, "request head is too large to forward");
+        drop_conn(x, true);
+        f->state = FORWARD_IDLE;
+        fail(x, REASON_HEAD_TOO_LARGE);
+        return;
+    }
+    if (f->body_over || f->replay_len > 0 || x->head.framing == HTTP1_CHUNKED)
+        flush(x);
+    if (!f->body_over)
+        exchange_wake(x);
+}
+
+static void on_connected(void *ctx)
+{
+    start_sending(ctx);
+}
+
+static void on_writable(void *ctx)
+{
+    struct exchange *x = ctx;
+    if (x->forward.state != FORWARD_SENDING)
+        return;
+    flush(x);
+    if (x->forward.state == FORWARD_SENDING && !has_pending(&x->forward) && !x->forward.body_over)
+        exchange_wake(x);
+}
+
+static void keep_for_replay(struct forward *f, struct slice taken)
+{
+    if (!f->replay)
+        return;
+    memcpy(f->replay + f->replay_len, taken.p, taken.len);
+    f->replay_len += taken.len;
+    f->replay_sent = f->replay_len;
+}
+
+size_t forward_take_body(struct exchange *x, struct slice data)
+{
+    struct forward *f = &x->forward;
+    size_t taken = 0;
+    if (f->state == FORWARD_CONNECTING)
+        return 0;
+    while (taken < data.len && f->state == FORWARD_SENDING) {
+        ssize_t n = push(x, slice_skip(data, taken));
+        if (n <= 0)
+            break;
+        keep_for_replay(f, (struct slice){data.p + taken, (size_t)n});
+        taken += (size_t)n;
+        set_phase(f, f->conf->timeout.between_bytes_ms, REASON_UPSTREAM_TIMEOUT);
+    }
+    if (f->state == FORWARD_SENDING && taken < data.len)
+        upstream_watch(f->conn, true, true);
+    return x->discard || f->state == FORWARD_IDLE ? data.len : taken;
+}
+
+/* The last chunk and the trailer fields, written out. */
+static struct slice last_chunk(struct exchange *x, struct http_fields trailers)
+{
+    struct buf b = worker_scratch(x->worker);
+    bool ok = true;
+    chunked_add_last(&b, trailers);
+    struct slice s = arena_slice(&x->arena, buf_slice(&b), &ok);
+    return ok && !b.failed ? s : SLICE("0\r\n\r\n");
+}
+
+void forward_end_body(struct exchange *x, struct http_fields trailers)
+{
+    struct forward *f = &x->forward;
+    if (f->body_over)
+        return;
+    f->body_over = true;
+    if (x->head.framing == HTTP1_CHUNKED)
+        f->last = last_chunk(x, trailers);
+    if (f->state == FORWARD_SENDING)
+        flush(x);
+}
+
+/* ---- read the head of the answer ---- */
+
+/* The last byte of the answer was read. */
+static void finish_answer(struct exchange *x, bool clean)
+{
+    struct forward *f = &x->forward;
+    f->complete = true;
+    x->record.upstream_end_ns = clock_now_ns();
+    drop_conn(x, clean && f->answer.keep_alive);
+    f->state = FORWARD_IDLE;
+    wheel_cancel(&f->deadline);
+}
+
+static void malformed(struct exchange *x, const char *why)
+{
+    err_set(&x->err, ERR_UPSTREAM, "%s", why);
+    err_add(&x->err, "answer of %s", x->forward.addr);
+    forward_undo(x);
+    fail(x, REASON_UPSTREAM_MALFORMED);
+}
+
+/* Bytes behind the head: what of them is body, and is it all? CLEAN: nothing came behind it. */
+static bool begin_body(struct exchange *x, bool *all, bool *clean)
+{
+    struct forward *f = &x->forward;
+    struct forward_buffer *b = f->buffer;
+    size_t got = b->have - b->at, used = got;
+    *all = false;
+    switch (f->answer.framing) {
+    case HTTP1_NO_BODY:
+        *all = true;
+        used = 0;
+        break;
+    case HTTP1_LENGTH:
+        used = got > f->answer.length ? (size_t)f->answer.length : got;
+        f->left = f->answer.length - used;
+        *all = f->left == 0;
+        break;
+    case HTTP1_CHUNKED: {
+        if (!(f->trailer_space = arena_alloc(&x->arena, FORWARD_TRAILERS_MAX)))
+            return false;
+        chunked_init(&f->chunked, f->trailer_space, FORWARD_TRAILERS_MAX);
+        ssize_t n = chunked_decode(&f->chunked, b->bytes + b->at, got, &used);
+        if (n < 0)
+            return false;
+        *all = chunked_is_done(&f->chunked);
+        *clean = used == got;
+        b->have = b->at + (size_t)n;
+        return true;
+    }
+    case HTTP1_UNTIL_CLOSE:
+        break;
+    }
+    *clean = used == got;
+    b->have = b->at + used;
+    return true;
+}
+
+/* How the front end is to send the body. */
+static void shape_reply(struct exchange *x, bool all)
+{
+    struct forward *f = &x->forward;
+    struct reply *r = &x->reply;
+    r->status = f->answer.status;
+    r->length = f->answer.has_length ? f->answer.length : LENGTH_UNKNOWN;
+    if (f->answer.framing == HTTP1_NO_BODY) {
+        r->body = f->answer.has_length && r->status != 204 ? REPLY_LENGTH : REPLY_EMPTY;
+    } else if (all && f->answer.framing != HTTP1_UNTIL_CLOSE && chunked_trailers(&f->chunked).n == 0) {
+        r->body = REPLY_BYTES;
+        r->bytes = (struct slice){f->buffer->bytes + f->buffer->at, f->buffer->have - f->buffer->at};
+    } else {
+        r->body = REPLY_STREAM;
+    }
+}
+
+static void got_head(struct exchange *x, size_t head_len)
+{
+    struct forward *f = &x->forward;
+    bool early = !all_sent(f), all, clean = true;
+    f->buffer->at = head_len;
+    x->record.upstream_status = f->answer.status;
+    f->phase_due_ns = 0;
+    f->state = FORWARD_BODY;
+    if (!headers_answer(x, &f->answer)) {
+        forward_undo(x);
+        fail(x, REASON_OVERLOADED);
+        return;
+    }
+    if (!begin_body(x, &all, &clean)) {
+        malformed(x, "bad chunked coding");
+        return;
+    }
+    shape_reply(x, all);
+    if (all)
+        finish_answer(x, clean && !early);
+    else
+        upstream_watch(f->conn, false, false);
+    f->spoiled = early || !clean;
+    x->discard = early;
+    x->reply.ready = true;
+    exchange_wake(x);
+}
+
+/* Pass over an interim answer (RFC 9110, 15.2). False: enough of them. */
+static bool skip_interim(struct exchange *x, size_t head_len)
+{
+    struct forward *f = &x->forward;
+    struct forward_buffer *b = f->buffer;
+    if (f->answer.status == 101 || ++f->interim > HTTP1_INTERIM_MAX)
+        return false;
+    memmove(b->bytes, b->bytes + head_len, b->have - head_len);
+    b->have -= head_len;
+    return true;
+}
+
+/* Parse what is in the buffer. True when there is nothing to do but to read more. */
+static bool parse_head(struct exchange *x)
+{
+    struct forward *f = &x->forward;
+    struct forward_buffer *b = f->buffer;
+    while (b->have > 0) {
+        enum http1_fault fault = http1_response_parse(&f->answer, b->bytes, b->have);
+        if (fault == HTTP1_MORE)
+            break;
+        if (fault != HTTP1_OK) {
+            malformed(x, http1_fault_text(fault));
+            return false;
+        }
+        if (f->answer.status >= 200) {
+            got_head(x, f->answer.head_len);
+            return false;
+        }
+        if (!skip_interim(x, f->answer.head_len)) {
+            malformed(x, "too many interim answers, or a switch of protocols that nobody asked for");
+            return false;
+        }
+        http1_response_init(&f->answer, b->fields, FORWARD_FIELDS_MAX, x->record.method_kind == HTTP_HEAD);
+    }
+    if (b->have < FORWARD_BUFFER)
+        return true;
+    malformed(x, "head is too large");
+    return false;
+}
+
+static bool get_buffer(struct exchange *x)
+{
+    struct forward *f = &x->forward;
+    if (f->buffer)
+        return true;
+    f->buffer = pool_get(&x->worker->buffers);
+    if (!f->buffer)
+        return false;
+    f->buffer->at = f->buffer->have = 0;
+    http1_response_init(&f->answer, f->buffer->fields, FORWARD_FIELDS_MAX, x->record.method_kind == HTTP_HEAD);
+    return true;
+}
+
+static void read_head(struct exchange *x)
+{
+    struct forward *f = &x->forward;
+    if (!get_buffer(x)) {
+        forward_undo(x);
+        fail(x, REASON_OVERLOADED);
+        return;
+    }
+    for (;;) {
+        struct forward_buffer *b = f->buffer;
+        size_t room = FORWARD_BUFFER - b->have;
+        ssize_t n = upstream_recv(f->conn, b->bytes + b->have, room, &x->err);
+        if (n == UPSTREAM_AGAIN && !f->send_broke)
+            return;
+        if (n <= 0) {
+            if (n == 0)
+                err_set(&x->err, ERR_UPSTREAM, "closed before the answer was complete");
+            broken_before_answer(x, REASON_UPSTREAM_RESET);
+            return;
+        }
+        if (x->record.upstream_first_byte_ns == 0)
+            x->record.upstream_first_byte_ns = clock_now_ns();
+        b->have += (size_t)n;
+        if (!parse_head(x) || ((size_t)n < room && !upstream_endpoint(f->conn)->tls && !f->send_broke))
+            return;
+    }
+}
+
+static void on_readable(void *ctx)
+{
+    struct exchange *x = ctx;
+    struct forward *f = &x->forward;
+    if (f->state == FORWARD_SENDING || f->state == FORWARD_WAITING) {
+        read_head(x);
+    } else if (f->state == FORWARD_BODY) {
+        /* The front end reads it itself, when the client has room. */
+        upstream_watch(f->conn, false, false);
+        if (f->reader_waits)
+            exchange_wake(x);
+        f->reader_waits = false;
+    }
+}
+
+/* ---- read the body, as the front end asks for it ---- */
+
+static ssize_t give_buffered(struct exchange *x, char *p, size_t max)
+{
+    struct forward_buffer *b = x->forward.buffer;
+    size_t n = b->have - b->at < max ? b->have - b->at : max;
+    memcpy(p, b->bytes + b->at, n);
+    b->at += n;
+    if (b->at == b->have)
+        give_back_buffer(x);
+    return (ssize_t)n;
+}
+
+static ssize_t truncated(struct exchange *x, ssize_t n)
+{
+    if (n == 0)
+        err_set(&x->err, ERR_UPSTREAM, "closed in the middle of the body");
+    err_add(&x->err, "answer of %s", x->forward.addr);
+    if (x->record.reason == REASON_NONE)
+        x->record.reason = REASON_UPSTREAM_TRUNCATED;
+    forward_undo(x);
+    return FORWARD_FAILED;
+}
+
+/* N bytes of the connection lie at P: the bytes of body among them, or FORWARD_FAILED. */
+static ssize_t take_read(struct exchange *x, char *p, size_t n)
+{
+    struct forward *f = &x->forward;
+    size_t used = n;
+    if (f->answer.framing == HTTP1_LENGTH) {
+        f->left -= n;
+        if (f->left == 0)
+            finish_answer(x, !f->spoiled);
+        return (ssize_t)n;
+    }
+    if (f->answer.framing == HTTP1_UNTIL_CLOSE)
+        return (ssize_t)n;
+    ssize_t payload = chunked_decode(&f->chunked, p, n, &used);
+    if (payload < 0) {
+        err_set(&x->err, ERR_UPSTREAM, "bad chunked coding");
+        return truncated(x, -1);
+    }
+    if (chunked_is_done(&f->chunked))
+        finish_answer(x, !f->spoiled && used == n);
+    return payload;
+}
+
+static ssize_t read_body(struct exchange *x, char *p, size_t max)
+{
+    struct forward *f = &x->forward;
+    while (!f->complete) {
+        if (f->state != FORWARD_BODY)
+            return FORWARD_FAILED;
+        size_t want = f->answer.framing == HTTP1_LENGTH && f->left < max ? (size_t)f->left : max;
+        ssize_t n = upstream_recv(f->conn, p, want, &x->err);
+        if (n == UPSTREAM_AGAIN) {
+            f->reader_waits = true;
+            upstream_watch(f->conn, true, false);
+            set_phase(f, f->conf->timeout.between_bytes_ms, REASON_UPSTREAM_TIMEOUT);
+            return 0;
+        }
+        if (n == 0 && f->answer.framing == HTTP1_UNTIL_CLOSE) {
+            finish_answer(x, false);
+            break;
+        }
+        if (n <= 0)
+            return truncated(x, n);
+        f->phase_due_ns = 0;
+        ssize_t payload = take_read(x, p, (size_t)n);
+        if (payload != 0)
+            return payload;
+    }
+    return FORWARD_END;
+}
+
+ssize_t forward_read(struct exchange *x, char *p, size_t max)
+{
+    struct forward_buffer *b = x->forward.buffer;
+    ssize_t n = b && b->at < b->have ? give_buffered(x, p, max) : read_body(x, p, max);
+    if (n > 0)
+        x->record.bytes_out += (uint64_t)n;
+    return n;
+}
+
+struct http_fields forward_trailers(const struct exchange *x)
+{
+    return x->forward.answer.framing == HTTP1_CHUNKED ? chunked_trailers(&x->forward.chunked) : (struct http_fields){0};
+}
+
+/* ---- the end ---- */
+
+void forward_undo(struct exchange *x)
+{
+    struct forward *f = &x->forward;
+    wheel_cancel(&f->deadline);
+    drop_conn(x, false);
+    give_back_buffer(x);
+    f->state = FORWARD_IDLE;
+}
+
+static const struct upstream_user forward_user = {
+    .connected = on_connected,
+    .failed = on_connect_failed,
+    .readable = on_readable,
+    .writable = on_writable,
+};

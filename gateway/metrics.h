@@ -1,0 +1,72 @@
+/*
+ * metrics.h: what the gateway counts, and its page for Prometheus.
+ *
+ *     struct metrics *m = metrics_new(nworkers);
+ *     struct metrics_route *route = metrics_route(m, "/api/users/");       // control thread, at each load
+ *
+ *     record.metrics_route = route;
+ *     metrics_record(m, worker_index, &record);                            // that worker, for each request
+ *
+ *     char *text = metrics_text(m, &gauges, &len);                         // any thread; free(text)
+ *
+ * Counting takes no lock and no locked instruction: every worker has a stripe of its own for everything it
+ * counts, and a page sums over the stripes. Families, labels and their words: the table at the top of
+ * metrics_text.c.
+ *
+ * Labels come from the configuration and from closed lists, never from a client: methods are those of
+ * lib/http.h, and a route has at most METRICS_CODES pairs of method and status on each worker, the rest is
+ * counted as code="other" (a backend may invent statuses). Routes and backends are kept for ever, so that a
+ * reload resets nothing; past METRICS_NAMES of them, new ones share the name "other". Requests without a
+ * route have route="none".
+ *
+ * Owns everything it gives but the text.
+ */
+#ifndef GATEWAY_METRICS_H
+#define GATEWAY_METRICS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/check.h"
+
+struct metrics;
+struct metrics_route;
+struct metrics_backend;
+struct record;
+
+#define METRICS_CODES 64   /* pairs of method and status of a route, for each worker */
+#define METRICS_NAMES 4096 /* routes, and backends */
+
+/* What others count; they fill it in for each page. */
+struct metrics_gauges {
+    uint64_t connections;       /* of clients, open */
+    uint64_t connections_total; /* of clients, ever */
+    uint64_t requests_in_flight;
+    uint64_t upstream_open; /* connections to backends, idle ones too */
+    uint64_t upstream_idle;
+    uint64_t upstream_opened_total;
+    uint64_t upstream_reused_total; /* requests that found a kept connection */
+    uint64_t log_dropped_total;     /* lines */
+};
+
+/* NULL: out of memory. The configuration counts as loaded at this moment. */
+MUST_USE struct metrics *metrics_new(size_t nworkers);
+void metrics_free(struct metrics *m);
+
+/* The one of that name, made when there is none; takes a lock. NAME is copied. NULL: out of memory, which a
+ * record may hold. */
+struct metrics_route *metrics_route(struct metrics *m, const char *name);
+struct metrics_backend *metrics_backend(struct metrics *m, const char *name);
+
+/* Only worker number STRIPE. */
+void metrics_record(struct metrics *m, size_t stripe, const struct record *r);
+
+/* A reload has ended. One thread at a time. */
+void metrics_reloaded(struct metrics *m, bool ok);
+
+/* Gives the page (text format 0.0.4) from malloc, NUL-terminated, *LEN without the NUL. NULL: out of memory.
+ */
+MUST_USE char *metrics_text(struct metrics *m, const struct metrics_gauges *gauges, size_t *len);
+
+#endif

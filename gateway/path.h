@@ -1,0 +1,29 @@
+/*
+ * path.h: the path of a request, as one array of steps.
+ *
+ * A step says what is next: PASS to go on with the following step, PARK to wait (it has arranged for exchange_wake; when
+ * woken, the same step runs again), REPLY when x->reply is ready. undo gives back what run took, and is called for every
+ * step that was begun, in reverse order, however the request ends.
+ *
+ * A new feature is one row here and one file for its step.
+ */
+#ifndef GATEWAY_PATH_H
+#define GATEWAY_PATH_H
+
+#include "gateway/exchange.h"
+
+enum step_result { STEP_PASS, STEP_PARK, STEP_REPLY };
+
+struct step {
+    const char *name;
+    enum step_result (*run)(struct exchange *x);
+    void (*undo)(struct exchange *x); /* NULL: nothing to give back */
+};
+
+/* forward.c: choose a server and exchange the request with it. Parks until the answer's head is there. */
+enum step_result forward_step(struct exchange *x);
+
+extern const struct step request_path[];
+extern const size_t request_path_length;
+
+#endif

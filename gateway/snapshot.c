@@ -1,0 +1,86 @@
+/* snapshot.c: see snapshot.h. */
+#include "gateway/snapshot.h"
+
+#include <stdlib.h>
+
+static bool attach_metrics(struct snapshot *s, struct metrics *metrics)
+{
+    const struct conf *c = s->conf;
+    s->routes = calloc(c->nroutes + 1, sizeof(*s->routes));
+    s->backends = calloc(c->nbackends + 1, sizeof(*s->backends));
+    if (!s->routes || !s->backends)
+        return false;
+    for (size_t i = 0; i < c->nroutes; i++)
+        s->routes[i] = metrics_route(metrics, c->routes[i].name);
+    for (size_t i = 0; i < c->nbackends; i++)
+        s->backends[i] = metrics_backend(metrics, c->backends[i].name);
+    return true;
+}
+
+static void snapshot_free(struct snapshot *s)
+{
+    router_free(s->router);
+    conf_free(s->conf);
+    free(s->routes);
+    free(s->backends);
+    free(s);
+}
+
+struct snapshot *snapshot_new(struct conf *conf, struct metrics *metrics)
+{
+    struct snapshot *s = calloc(1, sizeof(*s));
+    if (!s) {
+        conf_free(conf);
+        return NULL;
+    }
+    atomic_init(&s->refs, 1);
+    s->conf = conf;
+    s->router = router_new(conf);
+    if (!s->router || !attach_metrics(s, metrics)) {
+        snapshot_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+struct snapshot *snapshot_get(struct snapshot *s)
+{
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    return s;
+}
+
+void snapshot_put(struct snapshot *s)
+{
+    /* Release: what we did with it comes before the free; acquire: in the thread that frees. */
+    if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1)
+        snapshot_free(s);
+}
+
+struct snapshot_use *snapshot_use_new(struct snapshot *s)
+{
+    struct snapshot_use *u = calloc(1, sizeof(*u) + s->conf->nbackends * sizeof(u->balancers[0]));
+    if (!u)
+        return NULL;
+    u->snapshot = snapshot_get(s);
+    u->refs = 1;
+    return u;
+}
+
+void snapshot_use_put(struct snapshot_use *u)
+{
+    if (--u->refs > 0)
+        return;
+    for (size_t i = 0; i < u->snapshot->conf->nbackends; i++)
+        balancer_free(u->balancers[i]);
+    snapshot_put(u->snapshot);
+    free(u);
+}
+
+void snapshot_use_set(struct snapshot_use *u, size_t backend, struct endpoint_list *list)
+{
+    struct balancer *b = balancer_new(u->snapshot->conf->backends[backend].balance, list);
+    if (!b)
+        return;
+    balancer_free(u->balancers[backend]);
+    u->balancers[backend] = b;
+}

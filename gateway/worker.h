@@ -1,0 +1,85 @@
+/*
+ * worker.h: one thread per core, and all it owns.
+ *
+ * A worker is a libuv loop with a front end, a pool of backend connections, object pools, timers and a mailbox. A request
+ * is born, served and logged on one worker. Others reach it by message only: a new configuration, new addresses of a
+ * backend, drain, stop.
+ *
+ * What is in struct worker belongs to its thread, except the atomics and what says otherwise.
+ */
+#ifndef GATEWAY_WORKER_H
+#define GATEWAY_WORKER_H
+
+#include <pthread.h>
+#include <uv.h>
+
+#include "gateway/accesslog.h"
+#include "gateway/front.h"
+#include "gateway/logwriter.h"
+#include "gateway/snapshot.h"
+#include "lib/actor.h"
+#include "lib/pool.h"
+#include "lib/random.h"
+#include "lib/wheel.h"
+
+#define WORKER_TICK_MS 50
+#define WORKER_SCRATCH (128 * 1024) /* bytes of text that a step may build at a time */
+
+/* What the control thread gives a worker at birth. All of it outlives the worker. */
+struct worker_setup {
+    unsigned index;
+    const struct listener *listeners;
+    size_t nlisteners;
+    struct snapshot *snapshot; /* the worker takes its own reference */
+    struct endpoint_list **lists; /* addresses of its backends, NULL where none is known; only read during the start */
+    struct metrics *metrics;
+    struct logwriter *access_log; /* NULL: off */
+};
+
+struct worker {
+    struct worker_setup setup;
+    pthread_t thread;
+    uv_loop_t loop;
+    uv_prepare_t prepare;
+    uv_check_t check;
+    uv_idle_t busy; /* active while there is work that no event announces */
+    uv_timer_t tick;
+    uv_poll_t mail;
+    struct mailbox *mailbox;
+    struct wheel wheel;
+    struct front *front;
+    struct upstream *upstream;
+    struct pool exchanges;
+    struct pool buffers;
+    struct random random;
+    struct snapshot_use *current;
+    struct accesslog format;
+    struct logwriter_stream *log_stream;
+    _Atomic uint32_t in_flight; /* exchanges; written by the worker */
+    bool draining;
+    bool stopping;
+    _Atomic bool is_empty;    /* drained: no connection is left */
+    _Atomic uint64_t beat_ns; /* when the loop last turned */
+    char scratch[WORKER_SCRATCH];
+};
+
+enum worker_message_type { WORKER_SNAPSHOT, WORKER_ADDRESSES, WORKER_DRAIN, WORKER_STOP };
+
+/* NULL with err. The thread runs when this returns. */
+MUST_USE struct worker *worker_start(const struct worker_setup *setup, struct err *err);
+
+/* Any thread may post. False when memory is short. */
+bool worker_post_snapshot(struct worker *w, struct snapshot *s, struct endpoint_list *const *lists);
+bool worker_post_addresses(struct worker *w, struct snapshot *s, size_t backend, struct endpoint_list *list);
+bool worker_post_drain(struct worker *w);
+
+/* Cut what is left and end the thread; waits for it. */
+void worker_stop(struct worker *w);
+
+/* An empty buffer over the worker's scratch memory, good until the next one is asked for. */
+struct buf worker_scratch(struct worker *w);
+
+/* A request is over: log line and metrics. */
+void worker_record(struct worker *w, const struct record *r, const struct conf *conf);
+
+#endif

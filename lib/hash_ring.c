@@ -1,0 +1,110 @@
+/*
+ * hash_ring.c: a sorted array of points, searched by halving.
+ *
+ * Points of equal hash are ordered by the hash of their node's name, so that a collision resolves in the same way for
+ * everyone.
+ */
+#include "lib/hash_ring.h"
+
+#include <stdlib.h>
+
+#include "lib/hash.h"
+
+struct point {
+    uint64_t hash;
+    uint64_t name_hash;
+    uint32_t node;
+};
+
+struct hash_ring {
+    size_t nnodes;
+    size_t npoints;
+    struct point points[];
+};
+
+static int by_hash(const void *a, const void *b)
+{
+    const struct point *p = a, *q = b;
+    if (p->hash != q->hash)
+        return p->hash < q->hash ? -1 : 1;
+    return p->name_hash < q->name_hash ? -1 : p->name_hash > q->name_hash;
+}
+
+/* Points of a node, where TOTAL would be those of all nodes without the bound. */
+static size_t points_of(unsigned weight, uint64_t total)
+{
+    uint64_t wanted = (uint64_t)weight * HASH_RING_POINTS;
+    if (total > HASH_RING_POINTS_MAX)
+        wanted = wanted * HASH_RING_POINTS_MAX / total;
+    return wanted > 0 ? (size_t)wanted : 1;
+}
+
+struct hash_ring *hash_ring_new(const struct hash_ring_node *nodes, size_t n)
+{
+    uint64_t total = 0;
+    size_t npoints = 0, at = 0;
+    if (n > HASH_RING_NODES_MAX)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        total += (uint64_t)nodes[i].weight * HASH_RING_POINTS;
+    for (size_t i = 0; i < n; i++)
+        npoints += points_of(nodes[i].weight, total);
+    struct hash_ring *r = malloc(sizeof(*r) + npoints * sizeof(r->points[0]));
+    if (!r)
+        return NULL;
+    r->nnodes = n;
+    r->npoints = npoints;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t name_hash = hash_bytes(nodes[i].name.p, nodes[i].name.len, 0);
+        for (size_t k = points_of(nodes[i].weight, total); k-- > 0;)
+            r->points[at++] = (struct point){hash_bytes(&name_hash, sizeof(name_hash), k + 1), name_hash, (uint32_t)i};
+    }
+    qsort(r->points, npoints, sizeof(r->points[0]), by_hash);
+    return r;
+}
+
+void hash_ring_free(struct hash_ring *r)
+{
+    free(r);
+}
+
+/* The first point at or behind HASH, round the circle. */
+static size_t find(const struct hash_ring *r, uint64_t hash)
+{
+    size_t low = 0, high = r->npoints;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (r->points[mid].hash < hash)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < r->npoints ? low : 0;
+}
+
+size_t hash_ring_owner(const struct hash_ring *r, uint64_t hash)
+{
+    return r->npoints > 0 ? r->points[find(r, hash)].node : SIZE_MAX;
+}
+
+void hash_ring_walk(const struct hash_ring *r, uint64_t hash, struct hash_ring_walk *w)
+{
+    w->at = find(r, hash);
+    w->left = r->npoints;
+    memset(w->seen, 0, (r->nnodes + 63) / 64 * sizeof(w->seen[0]));
+}
+
+bool hash_ring_next(const struct hash_ring *r, struct hash_ring_walk *w, size_t *node)
+{
+    while (w->left > 0) {
+        size_t i = r->points[w->at].node;
+        w->left--;
+        w->at = w->at + 1 < r->npoints ? w->at + 1 : 0;
+        if (w->seen[i / 64] >> (i % 64) & 1)
+            continue;
+        w->seen[i / 64] |= UINT64_C(1) << (i % 64);
+        *node = i;
+        return true;
+    }
+    return false;
+}

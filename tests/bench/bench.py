@@ -1,0 +1,411 @@
+"""Tollgate beside nginx and HAProxy, in one run: CPU time per request, latency, memory, start-up.
+
+    sh tests/bench/run.sh [--rounds N] [--cases small,post,...] [--strace] [--callgrind] [--json FILE]
+
+Each proxy runs with one worker, keeps its connections to the origin and writes no access log. nginx buffers request
+bodies (its default) except in the cases upload and stream. Proxy, origin and load share one core, and what is compared
+is the CPU time that the proxy's whole process tree took for each request: that is steady on a machine where throughput
+is not. Rounds are interleaved (one of each proxy, then again, each round beginning with another); a ratio is taken
+within each round, and its median and range over the rounds are shown.
+"""
+import argparse
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import proxies
+from processes import Process, cpu_ns, memory, tree
+
+US_CASES = {
+    # name: (title, requests a round, arguments of load)
+    'small': ('128 B answer, 64 kept connections', 50000, []),
+    'close': ('128 B answer, a new connection for each request', 20000, ['--connections', 16, '--close']),
+    'post': ('16 KB POST, 64 kept connections', 20000, ['--post', 16384]),
+    'large': ('1 MB answer, 8 kept connections', 800,
+              ['--path', '/b/1048576', '--expect', 1048576, '--connections', 8]),
+    'upload': ('1 MB POST, 8 kept connections', 800, ['--post', 1048576, '--connections', 8]),
+}
+# What an expert would set for that traffic alone, by proxy; found by trial. HAProxy's default of 16 KB holds no 16 KB
+# body with its head, and costs the 1 MB cases; larger ones cost the small case. nginx would spool 1 MB bodies to disk.
+TUNED = {
+    'post': {'haproxy': {'GLOBAL': 'tune.bufsize 32768'}},
+    'large': {'haproxy': {'GLOBAL': 'tune.bufsize 65536'}},
+    'upload': {'haproxy': {'GLOBAL': 'tune.bufsize 65536'}, 'nginx': {'REQUEST_BUFFERING': 'off'}},
+}
+OTHER_CASES = ('latency', 'idle', 'stream', 'start')
+
+
+class Bench:
+    """What all cases share: the built tools, the origin, ports, results."""
+
+    def __init__(self, options):
+        self.options = options
+        self.dir = Path(tempfile.mkdtemp(prefix='tollgate-bench-'))
+        self.dir.chmod(0o755)  # nginx's worker has another user and keeps temporary files there
+        self.tools = Path(options.tools)
+        self.proxies, self.missing = proxies.find(options.build)
+        self.files = raise_file_limit()
+        self.origin_port = options.port
+        self.next_port = options.port + 1
+        cores = sorted(os.sched_getaffinity(0))
+        self.core = {cores[-1]}      # where everything runs
+        self.other = {cores[0]}      # this script, and the load where latency is measured
+        self.results = {}
+        self.failures = []
+
+    def port(self):
+        """A port nobody had before in this run, so that no closed connection of another proxy is in the way."""
+        self.next_port += 1
+        return self.next_port
+
+    def load(self, port, arguments, cores):
+        """Run load to its end; its report."""
+        command = [self.tools / 'load', '--port', port, *arguments]
+        done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, check=False, timeout=600,
+                              preexec_fn=lambda: os.sched_setaffinity(0, cores))
+        return json.loads(done.stdout)
+
+    def note_errors(self, where, report):
+        """Remember the wrong answers of a run; they fail the bench."""
+        if report['errors']:
+            self.failures.append(f"{where}: {report['errors']} errors of {report['requests']}: {report['why']}")
+
+
+def raise_file_limit():
+    """As many open files as the idle case needs, if this user may; the number allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for wanted in (30000, hard):
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, max(hard, wanted)), max(hard, wanted)))
+            return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        except (ValueError, OSError):
+            continue
+    return soft
+
+
+def spread(values, form='{:.1f}'):
+    """Median and range as text."""
+    low, middle, high = (form.format(v) for v in (min(values), median(values), max(values)))
+    return f'{middle:>9}  ({low} .. {high})'
+
+
+def ratios(rounds, name):
+    """Per-round ratios of Tollgate to NAME ('better': to the best of the others in that round)."""
+    found = []
+    for values in rounds:
+        others = {k: v for k, v in values.items() if k != 'tollgate'}
+        base = min(others.values()) if name == 'better' else others[name]
+        found.append(values['tollgate'] / base)
+    return found
+
+
+def show(bench, name, title, unit, rounds):
+    """Print a case measured in rounds, [{proxy: value}], and keep it for --json."""
+    print(f'\n{name}: {title}; {unit}, median (range) of {len(rounds)} rounds')
+    for proxy in rounds[0]:
+        print(f'  {proxy:<18}{spread([r[proxy] for r in rounds])}')
+    result = {'unit': unit, 'rounds': rounds}
+    others = [p for p in rounds[0] if p != 'tollgate']
+    if 'tollgate' in rounds[0] and others:
+        for other in [*others, 'better']:
+            found = ratios(rounds, other)
+            print(f'  tollgate/{other:<9}{spread(found, "{:.2f}")}')
+            result[f'tollgate/{other}'] = median(found)
+    bench.results[name] = result
+    sys.stdout.flush()
+
+
+def run_rounds(bench, under_test, cores, measure):
+    """Start all, let MEASURE(name, port, process, round) look at each in turn, round by round; [{name: value}]."""
+    running = []
+    try:
+        for proxy in under_test:
+            port = bench.port()
+            running.append((proxy.name, port, proxy.start(bench, port, cores)))
+        for name, port, process in running:
+            measure(name, port, process, None)  # warm up
+        rounds = []
+        for i in range(bench.options.rounds):
+            turn = running[i % len(running):] + running[:i % len(running)]
+            values = {name: measure(name, port, process, i) for name, port, process in turn}
+            rounds.append({name: values[name] for name, _, _ in running})
+        return rounds
+    finally:
+        for _, _, process in running:
+            process.stop()
+
+
+def case_cpu(bench, name):
+    """CPU time of the proxy per request, in microseconds."""
+    title, requests, arguments = US_CASES[name]
+    under_test = [p.with_words(**TUNED.get(name, {}).get(p.name, {})) for p in bench.proxies]
+    if name == 'large':
+        under_test += [p.with_words('haproxy-splice', DEFAULTS='option splice-auto') for p in under_test
+                       if p.name == 'haproxy']
+
+    def measure(proxy, port, process, turn):
+        n = requests if turn is not None else requests // 4
+        before = cpu_ns(process.pid)
+        report = bench.load(port, ['--requests', n, *arguments], bench.core)
+        bench.note_errors(f'{name} {proxy}', report)
+        return (cpu_ns(process.pid) - before) / n / 1000
+
+    show(bench, name, title, 'us of CPU per request', run_rounds(bench, under_test, bench.core, measure))
+
+
+def case_latency(bench):
+    """p99 at a fixed rate, open loop. The proxy has one core, load and origin the other."""
+    rate = bench.options.rate
+    arguments = ['--rate', rate, '--requests', rate * 3, '--connections', 64]
+
+    def measure(proxy, port, _, turn):
+        report = bench.load(port, arguments if turn is not None else ['--requests', 1000], bench.other)
+        bench.note_errors(f'latency {proxy}', report)
+        reports.setdefault(proxy, []).append(report)
+        return report['p99_us']
+
+    reports = {}
+    with Process([bench.tools / 'origin', bench.port()], bench.dir / 'origin.log', bench.other):
+        kept, bench.origin_port = bench.origin_port, bench.next_port
+        try:
+            rounds = run_rounds(bench, bench.proxies, bench.core, measure)
+        finally:
+            bench.origin_port = kept
+    show(bench, 'latency', f'{rate} requests/s, open loop, 64 connections', 'p99 in us', rounds)
+    for proxy, seen in reports.items():
+        print(f"  {proxy:<18}p50 {median(r['p50_us'] for r in seen[1:]):.0f}, "
+              f"p90 {median(r['p90_us'] for r in seen[1:]):.0f} us")
+
+
+def case_idle(bench):
+    """Memory of connections that had one request and are kept."""
+    n = min(bench.options.idle, bench.files - 500)
+    print(f'\nidle: {n} kept connections after one request each; resident memory of the process tree, without files')
+    result = bench.results['idle'] = {'connections': n}
+    for proxy in bench.proxies:
+        port = bench.port()
+        with proxy.start(bench, port, bench.core) as process:
+            bench.load(port, ['--requests', 2000], bench.core)
+            before = memory(process.pid)
+            command = [bench.tools / 'load', '--port', port, '--requests', n, '--connections', n, '--rate', 4000, '--hold']
+            with subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE) as load:
+                report = json.loads(load.stdout.readline())
+                load.stdout.readline()
+                bench.note_errors(f'idle {proxy.name}', report)
+                time.sleep(1)
+                after = memory(process.pid)
+                load.stdin.close()
+        print(f'  {proxy.name:<18}{(after - before) / n:9.0f} bytes a connection   '
+              f'{before / 1e6:7.1f} -> {after / 1e6:.1f} MB')
+        result[proxy.name] = {'bytes_a_connection': (after - before) / n, 'before': before, 'after': after}
+        sys.stdout.flush()
+
+
+class Stream:
+    """One proxy with one long transfer through it: way 'get' has a slow reader, 'put' a slow backend."""
+
+    def __init__(self, bench, proxy, way):
+        options = bench.options
+        self.label = f'{proxy.name} {way}'
+        self.client = None
+        self.most = 0
+        port = bench.port()
+        self.process = proxy.with_words(REQUEST_BUFFERING='off').start(bench, port, bench.core)
+        try:
+            bench.load(port, ['--requests', 2000], bench.core)
+            self.before = memory(self.process.pid)
+            command = [bench.tools / 'stream', way, port, options.stream_size, options.stream_rate,
+                       options.stream_seconds]
+            self.client = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE)
+        except BaseException:
+            self.stop()
+            raise
+
+    def is_running(self):
+        """Look at the memory once more; whether the transfer goes on."""
+        self.most = max(self.most, memory(self.process.pid) - self.before)
+        return self.client.poll() is None
+
+    def stop(self):
+        """End both processes."""
+        if self.client:
+            self.client.kill()
+            self.client.wait()
+        self.process.stop()
+
+
+def case_stream(bench):
+    """Growth of memory while one end is much slower than the other. All at once, since nothing competes for CPU."""
+    options = bench.options
+    print(f'\nstream: {options.stream_size / 1e6:.0f} MB to a reader (get), to a backend (put) of '
+          f'{options.stream_rate / 1e6:.1f} MB/s, watched for {options.stream_seconds} s; growth of memory. '
+          'nginx has proxy_request_buffering off here.')
+    streams = []
+    try:
+        for proxy in bench.proxies:
+            streams += [Stream(bench, proxy, way) for way in ('get', 'put')]
+        while any([stream.is_running() for stream in streams]):  # a list: all are to be looked at
+            time.sleep(0.25)
+        for stream in streams:
+            moved = int(stream.client.stdout.read() or 0)
+            if stream.client.returncode != 0:
+                bench.failures.append(f'stream {stream.label}: wrong bytes or a broken connection')
+            print(f'  {stream.label:<18}{stream.most / 1e6:9.2f} MB   ({moved / 1e6:.1f} MB moved)')
+            bench.results.setdefault('stream', {})[stream.label] = {'growth': stream.most, 'moved': moved}
+    finally:
+        for stream in streams:
+            stream.stop()
+
+
+def case_start(bench):
+    """Size of the binary, and time from exec to the first good answer through the proxy."""
+    print('\nstart: size of the binary; ms from exec to the first proxied answer, median (range) of 10')
+    for proxy in bench.proxies:
+        took = []
+        for _ in range(10):
+            with proxy.start(bench, bench.port(), bench.core) as process:
+                took.append(process.start_s * 1000)
+        size = os.stat(os.path.realpath(proxy.binary)).st_size
+        print(f'  {proxy.name:<18}{spread(took)}   {size / 1e6:.2f} MB')
+        bench.results.setdefault('start', {})[proxy.name] = {'ms': took, 'bytes': size}
+
+
+def traced_calls(bench, process, port, n):
+    """System calls of the tree during N small requests: (total, {name: count})."""
+    out = bench.dir / 'strace.txt'
+    attach = [word for pid in tree(process.pid) for word in ('-p', str(pid))]
+    with subprocess.Popen(['strace', '-c', '-f', '-o', str(out), *attach], stderr=subprocess.DEVNULL) as strace:
+        give_up = time.time() + 10
+        while time.time() < give_up and not all(is_traced(pid) for pid in tree(process.pid)):
+            time.sleep(0.05)
+        bench.load(port, ['--requests', n], bench.core)
+        strace.send_signal(signal.SIGINT)
+    rows = re.findall(r'^ *[\d.]+ +[\d.]+ +\d+ +(\d+) +(?:\d+ +)?([a-z]\w*)$', out.read_text(), re.M)
+    calls = {name: int(count) for count, name in rows if name != 'total'}
+    return sum(calls.values()), calls
+
+
+def is_traced(pid):
+    """Whether a tracer is attached to every thread of PID."""
+    try:
+        return all('TracerPid:\t0' not in Path(f'/proc/{pid}/task/{tid}/status').read_text()
+                   for tid in os.listdir(f'/proc/{pid}/task'))
+    except OSError:
+        return False
+
+
+def case_strace(bench):
+    """System calls per small request."""
+    n = 4000
+    print(f'\nstrace: system calls per request, {n} of case small')
+    for proxy in bench.proxies:
+        port = bench.port()
+        with proxy.start(bench, port, bench.core) as process:
+            bench.load(port, ['--requests', 2000], bench.core)
+            total, calls = traced_calls(bench, process, port, n)
+        most = sorted(calls.items(), key=lambda c: -c[1])[:7]
+        print(f'  {proxy.name:<18}{total / n:9.2f}   ' + ', '.join(f'{name} {count / n:.2f}' for name, count in most))
+        bench.results.setdefault('strace', {})[proxy.name] = {name: count / n for name, count in calls.items()}
+
+
+def instructions(bench, proxy, requests):
+    """Instructions the whole tree ran, from start to end, serving REQUESTS small ones."""
+    out = bench.dir / f'callgrind-{proxy.name}-{requests}'
+    out.mkdir()
+    out.chmod(0o777)  # nginx's worker writes there as another user
+    prefix = ['valgrind', '--tool=callgrind', '--trace-children=yes', f'--callgrind-out-file={out}/%p']
+    port = bench.port()
+    with proxy.start(bench, port, bench.core, prefix, patience=60) as process:
+        bench.note_errors(f'callgrind {proxy.name}', bench.load(port, ['--requests', requests, '--connections', 8],
+                                                                bench.core))
+        process.stop(patience=60)
+    return sum(int(n) for file in out.iterdir() for n in re.findall(r'^totals: (\d+)', file.read_text(), re.M))
+
+
+def case_callgrind(bench):
+    """User-space instructions per small request: the difference of two runs, which takes start and end away."""
+    n = 5000
+    print(f'\ncallgrind: user-space instructions per request, ({2 * n} requests less {n}) / {n}')
+    for proxy in bench.proxies:
+        each = (instructions(bench, proxy, 2 * n) - instructions(bench, proxy, n)) / n
+        print(f'  {proxy.name:<18}{each:9.0f}')
+        bench.results.setdefault('callgrind', {})[proxy.name] = each
+        sys.stdout.flush()
+
+
+def parse():
+    """The command line; each option may also be given by its environment variable in upper case."""
+    def env(name, default):
+        return os.environ.get(name) or default
+
+    parser = argparse.ArgumentParser(description='CPU time per request of Tollgate beside nginx and HAProxy')
+    parser.add_argument('--rounds', type=int, default=int(env('ROUNDS', 7)))
+    parser.add_argument('--cases', default=env('CASES', ','.join([*US_CASES, *OTHER_CASES])))
+    parser.add_argument('--build', default=env('BUILD', 'build'), help='where tollgate is')
+    parser.add_argument('--tools', required=True, help='where load, origin and stream are')
+    parser.add_argument('--port', type=int, default=int(env('PORT', 21000)), help='first of the ports to use')
+    parser.add_argument('--rate', type=int, default=int(env('RATE', 2000)), help='requests a second, case latency')
+    parser.add_argument('--idle', type=int, default=int(env('IDLE', 10000)), help='connections, case idle')
+    parser.add_argument('--stream-size', type=int, default=int(env('STREAM_SIZE', 10**9)))
+    parser.add_argument('--stream-rate', type=int, default=int(env('STREAM_RATE', 10**6)))
+    parser.add_argument('--stream-seconds', type=int, default=int(env('STREAM_SECONDS', 20)))
+    parser.add_argument('--strace', action='store_true', help='also count system calls per request')
+    parser.add_argument('--callgrind', action='store_true', help='also count instructions per request')
+    parser.add_argument('--json', help='write all numbers to this file')
+    return parser.parse_args()
+
+
+def run_cases(bench):
+    """All cases that were asked for, in order."""
+    wanted = bench.options.cases.split(',')
+    unknown = [name for name in wanted if name not in US_CASES and name not in OTHER_CASES]
+    if unknown:
+        sys.exit(f'no such case: {", ".join(unknown)}; there are {", ".join([*US_CASES, *OTHER_CASES])}')
+    with Process([bench.tools / 'origin', bench.origin_port], bench.dir / 'origin.log', bench.core):
+        for name in wanted:
+            if name in US_CASES:
+                case_cpu(bench, name)
+            else:
+                globals()[f'case_{name}'](bench)
+        if bench.options.strace:
+            case_strace(bench)
+        if bench.options.callgrind:
+            case_callgrind(bench)
+
+
+def main():
+    """Run, print, say what failed."""
+    bench = Bench(parse())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    os.sched_setaffinity(0, bench.other)
+    start = time.time()
+    for name in bench.missing:
+        print(f'{name} is not there: left out')
+    print(f'one core ({min(bench.core)}) for proxy, origin and load; under test: '
+          + ', '.join(p.name for p in bench.proxies))
+    try:
+        run_cases(bench)
+    finally:
+        if bench.options.json:
+            Path(bench.options.json).write_text(json.dumps(bench.results, indent=1), encoding='utf-8')
+        if bench.failures:
+            print(f'\nlogs are in {bench.dir}')
+        else:
+            shutil.rmtree(bench.dir, ignore_errors=True)
+    print(f'\n{time.time() - start:.0f} s')
+    for failure in bench.failures:
+        print(f'FAILED  {failure}')
+    sys.exit(1 if bench.failures else 0)
+
+
+main()

@@ -1,0 +1,24 @@
+#!/bin/sh
+# Formatting, static analysis of the C sources, shell scripts, and that public modules have a header comment.
+set -u
+status=0
+fail() {
+    echo "lint: $1"
+    status=1
+}
+sources=$(git ls-files 'lib/*.[ch]' 'gateway/*.[ch]' 'tests/*.[ch]')
+# shellcheck disable=SC2086
+clang-format --dry-run --Werror $sources 2>&1 | grep -E 'error|warning' | head -20 | grep . && fail "clang-format: run 'make format'"
+flags="-I. -D_GNU_SOURCE -DTOLLGATE_VERSION=\"0\" -DTOLLGATE_REVISION=\"0\" --std=c11 --language=c"
+# shellcheck disable=SC2086
+cppcheck --quiet --error-exitcode=1 --enable=warning,portability,performance --inline-suppr \
+    --suppress=missingIncludeSystem --suppress=preprocessorErrorDirective $flags -j 2 lib gateway || fail cppcheck
+git ls-files '*.sh' .ci/run | xargs shellcheck -x -S warning || fail shellcheck
+for file in lib/*.[ch] gateway/*.[ch]; do
+    [ "$(wc -l <"$file")" -le 650 ] || fail "$file is longer than 650 lines"
+    head -n 1 "$file" | grep -q '^/\*' || fail "$file does not begin by saying what it is"
+done
+grep -rnE 'TODO|FIXME|XXX' lib gateway && fail "unfinished"
+grep -rn '#include "gateway/' lib && fail "lib/ knows nothing of the gateway"
+[ $status -eq 0 ] && echo "lint: clean"
+exit $status

@@ -1,0 +1,48 @@
+#!/bin/sh
+# Run suites (unit, e2e, raw, soak) of the build in $BUILD and close with one line of counts.
+set -u
+BUILD=${BUILD:-build}
+export BUILD
+passed=0
+failed=0
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+
+# run NAME COMMAND...: one test; its output is shown when it fails.
+run() {
+    name=$1
+    shift
+    if "$@" >"$out/log" 2>&1; then
+        passed=$((passed + 1))
+        echo "ok      $name  $(grep -E '^[0-9]+%: Checks: |^[0-9]+ passed' "$out/log" | tail -n 1)"
+    else
+        failed=$((failed + 1))
+        echo "FAILED  $name"
+        tail -n 60 "$out/log" | sed 's/^/        /'
+    fi
+}
+
+for suite in "$@"; do
+    case $suite in
+    unit)
+        for test in "$BUILD"/tests/unit/lib/test_* "$BUILD"/tests/unit/gateway/test_*; do
+            case $test in *.o | *.d | *.gc*) continue ;; esac
+            [ -x "$test" ] && run "unit/$(basename "$test")" timeout 120 "$test"
+        done
+        ;;
+    e2e)
+        for story in tests/e2e/*.vtc; do
+            run "e2e/$(basename "$story")" timeout 120 varnishtest -t 90 -D tollgate="$PWD/$BUILD/tollgate" \
+                -D tests="$PWD/tests" "$story"
+        done
+        ;;
+    raw) run raw/framing timeout 120 python3 tests/raw/framing.py "$BUILD/tollgate" ;;
+    soak) run soak/short timeout 300 sh tests/soak/run.sh ;;
+    *)
+        echo "no such suite: $suite"
+        exit 2
+        ;;
+    esac
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
