@@ -3,7 +3,7 @@
  *
  * A line is made for every request, so it is written straight into the caller's memory: first it is made sure
  * that the longest line this record can give will fit, then nothing is checked any more. Text that needs no
- * escape, which is nearly all, is copied eight bytes at a time, looking at all of them at once; only when a
+ * escape, which is nearly all, is copied sixteen bytes at a time, looking at all of them at once; only when a
  * byte stands out, the text is done again the slow way.
  *
  * Invariant: a function that begins with put_ writes at P and returns what follows; it writes at most six

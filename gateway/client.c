@@ -162,10 +162,10 @@ void client_cut(struct client *c)
     httpd_poke(c->httpd);
 }
 
-void client_park(struct client *c)
+void client_park(struct client *c, bool may_wait)
 {
     c->parked_ns = c->all->wheel->now_ns;
-    if (c->all->nwaiting < WAITING_MAX) {
+    if (may_wait && c->all->nwaiting < WAITING_MAX) {
         c->waits = true;
         c->all->nwaiting++;
     } else {

@@ -112,8 +112,9 @@ void client_moved(struct client *c);
 /* End the connection from our side. */
 void client_cut(struct client *c);
 
-/* Wait for client_resume. */
-void client_park(struct client *c);
+/* Wait for client_resume. MAY_WAIT: libmicrohttpd has nothing to read, so that it keeps the connection among those that
+ * it visits at each run; in the middle of a body it does not. */
+void client_park(struct client *c, bool may_wait);
 
 /* For callbacks of libmicrohttpd, first thing: true when the connection is parked still and nothing is to be done. */
 bool client_still_waits(struct client *c);

@@ -144,6 +144,8 @@ static void note_try(struct exchange *x, struct endpoint *e)
     memcpy(f->addr, e->text, sizeof(f->addr));
     x->record.upstream_addr = slice_of(f->addr);
     x->record.upstream_begin_ns = clock_now_ns();
+    if (x->record.upstream_tried_ns == 0)
+        x->record.upstream_tried_ns = x->record.upstream_begin_ns;
     if (counts_in_flight(f->conf)) {
         atomic_fetch_add_explicit(&e->in_flight, 1, memory_order_relaxed);
         f->counted = true;
@@ -187,6 +189,7 @@ static bool try_next(struct exchange *x)
         if (f->ntried > 0)
             x->record.retries++;
         f->tried[f->ntried++] = e;
+        err_clear(&x->err);
         if (connect_to(x, e, false))
             return true;
     }

@@ -20,6 +20,10 @@
 #include "gateway/worker.h"
 #include "lib/clock.h"
 
+/* Before 0.9.76 the parser lets much through; in chunked bodies, where we cannot look behind it, so much that no other
+ * request may follow on the connection. */
+#define LIBRARY_IS_LENIENT (MHD_VERSION < 0x00097600)
+
 #define ACCEPT_BURST     64            /* connections taken in one go */
 #define ACCEPT_PAUSE_NS  (UINT64_C(100) * 1000000) /* without descriptors: try again after this */
 #define DRAIN_MAX        (1024 * 1024) /* bytes of an unwanted body that are read so that the connection can be kept */
@@ -60,12 +64,6 @@ void front_wake(struct exchange *x)
 bool front_has_replied(const struct exchange *x)
 {
     return x->client->replied;
-}
-
-static void park(struct client *c)
-{
-    if (!c->woken)
-        client_park(c);
 }
 
 /* The client of a suspended connection has left: stop its request. */
@@ -113,7 +111,8 @@ static ssize_t on_read(void *ctx, uint64_t at, char *p, size_t max)
         add_trailers(x->response, forward_trailers(x));
         return MHD_CONTENT_READER_END_OF_STREAM;
     }
-    park(c);
+    if (!c->woken)
+        client_park(c, true);
     return 0;
 }
 
@@ -173,7 +172,7 @@ static enum MHD_Result send_reply(struct exchange *x)
     for (size_t i = 0; i < x->reply.nfields; i++)
         if (x->reply.fields[i].value.len > 0)
             MHD_add_response_header(r, x->reply.fields[i].name.p, x->reply.fields[i].value.p);
-    if (x->worker->front->draining)
+    if (x->worker->front->draining || (LIBRARY_IS_LENIENT && x->head.framing == HTTP1_CHUNKED))
         MHD_add_response_header(r, "Connection", "close");
     x->response = r;
     c->replied = true;
@@ -232,7 +231,7 @@ static enum MHD_Result on_field(void *ctx, enum MHD_ValueKind kind, const char *
     return MHD_YES;
 }
 
-#if MHD_VERSION < 0x00097600
+#if LIBRARY_IS_LENIENT
 static enum http1_fault check_raw_head(struct exchange *x, const char *method, const char *version)
 {
     const union MHD_ConnectionInfo *info =
@@ -316,6 +315,8 @@ static enum MHD_Result on_body(struct exchange *x, const char *p, size_t *len)
         forward_undo(x);
         exchange_fail(x, REASON_BODY_TOO_LARGE);
         x->discard = true;
+        if (!c->tls)
+            return cut_with_reply(x);
     }
     if (x->aborted)
         return MHD_NO;
@@ -327,8 +328,8 @@ static enum MHD_Result on_body(struct exchange *x, const char *p, size_t *len)
         return cut_with_reply(x);
     x->body_in += taken;
     *len -= taken;
-    if (*len > 0)
-        park(c);
+    if (*len > 0 && !c->woken)
+        client_park(c, false);
     httpd_poke(c->httpd);
     return MHD_YES;
 }
@@ -378,7 +379,7 @@ static enum MHD_Result on_end(struct exchange *x)
         if (x->reply.ready)
             return send_reply(x);
     } while (c->woken);
-    client_park(c);
+    client_park(c, true);
     return MHD_YES;
 }
 

@@ -41,21 +41,28 @@ enum step_result request_check_head(struct exchange *x)
     return STEP_PASS;
 }
 
+/* OPTIONS * asks the gateway itself whether it is there (RFC 9110, 9.3.7). */
+static enum step_result answer_asterisk(struct exchange *x)
+{
+    if (x->record.method_kind != HTTP_OPTIONS)
+        return refuse(x, REASON_BAD_TARGET, "asterisk form with another method than OPTIONS");
+    x->reply = (struct reply){.status = 204, .body = REPLY_EMPTY};
+    return STEP_REPLY;
+}
+
 enum step_result request_read_target(struct exchange *x)
 {
     if (!uri_split(x->target, &x->uri) || x->uri.form == URI_AUTHORITY)
         return refuse(x, REASON_BAD_TARGET, "malformed request target");
-    if (x->uri.form == URI_ASTERISK && x->record.method_kind != HTTP_OPTIONS)
-        return refuse(x, REASON_BAD_TARGET, "asterisk form with another method than OPTIONS");
-    struct uri_path normal = {.path = SLICE("*")};
-    if (x->uri.form != URI_ASTERISK) {
-        char *space = arena_alloc(&x->arena, x->uri.path.len + 1);
-        if (!space)
-            return refuse(x, REASON_OVERLOADED, "out of memory");
-        enum uri_fault fault = uri_normalise(x->uri.path, space, &normal);
-        if (fault != URI_OK)
-            return refuse(x, REASON_BAD_TARGET, uri_fault_text(fault));
-    }
+    if (x->uri.form == URI_ASTERISK)
+        return answer_asterisk(x);
+    struct uri_path normal;
+    char *space = arena_alloc(&x->arena, x->uri.path.len + 1);
+    if (!space)
+        return refuse(x, REASON_OVERLOADED, "out of memory");
+    enum uri_fault fault = uri_normalise(x->uri.path, space, &normal);
+    if (fault != URI_OK)
+        return refuse(x, REASON_BAD_TARGET, uri_fault_text(fault));
     x->path = normal.path;
     x->has_encoded_slash = normal.encoded_slash;
     /* An absolute target says what the Host field says, and wins (RFC 9112, 3.2.2). */

@@ -59,8 +59,8 @@ check() {
 within() {
     local until=$((SECONDS + $1))
     shift
-    until "$@"; do
-        [ "$SECONDS" -lt "$until" ] || return 1
+    until "$@" >"$work/within"; do
+        [ "$SECONDS" -lt "$until" ] || { cat "$work/within" && return 1; }
         sleep 0.2
     done
 }
@@ -102,11 +102,14 @@ get() {
 
 # The containers that answered, one a line.
 hosts_seen() { # URL N
-    get "$1" "$2" | grep -oE '"host": ?"[^"]*"' | cut -d'"' -f4 | sort -u
+    get "$1" "$2" | grep -oE '"host":[[:space:]]*"[^"]*"' | cut -d'"' -f4 | sort -u
 }
 
 sees_hosts() { # URL COUNT: requests reach that many containers
-    [ "$(hosts_seen "$1" 30 | wc -l)" -eq "$2" ]
+    local seen
+    seen=$(hosts_seen "$1" 30 | wc -l)
+    [ "$seen" -eq "$2" ] || echo "        $seen seen: $1"
+    [ "$seen" -eq "$2" ]
 }
 
 all_ok() { # URL N
@@ -130,6 +133,13 @@ is_healthy() { # SERVICE: every container of it
     [ -n "$ids" ] || return 1
     for id in $ids; do
         [ "$(docker inspect --format '{{.State.Health.Status}}' "$id")" = healthy ] || return 1
+    done
+}
+
+never_restarted() { # SERVICE: no container of it
+    local id
+    for id in $(containers "$1"); do
+        [ "$(docker inspect --format '{{.RestartCount}}' "$id")" = 0 ] || return 1
     done
 }
 
@@ -202,6 +212,14 @@ test_drain() {
     check "it serves again when it is started again" within 10 status_is 200 "$one/api/users/42"
 }
 
+# Docker starts what crashed again, so that it may go unseen.
+test_no_crash() {
+    local service
+    for service in gateway-1 gateway-2 users orders; do
+        check "$service never crashed" never_restarted "$service"
+    done
+}
+
 # No backend, no network, and the configuration that the image brings along.
 test_alone() {
     local id
@@ -259,6 +277,7 @@ test_requests "$two" "the other"
 test_scaling
 test_lost_replica
 test_drain
+test_no_crash
 test_alone
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
