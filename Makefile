@@ -24,7 +24,7 @@ SANITIZE ?=
 # pkg-config is there.
 LIB_CFLAGS = $$(pkg-config --cflags $(PKGS))
 LIB_LIBS   = $$(pkg-config --libs $(PKGS))
-CPPFLAGS += -I. -D_GNU_SOURCE -DTOLLGATE_VERSION='"$(VERSION)"' -DTOLLGATE_REVISION='"$(REVISION)"'
+CPPFLAGS += -I. -D_GNU_SOURCE
 CFLAGS   += -std=gnu11 $(OPT) $(WARN) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer,$(HARDEN))
 LDFLAGS  += $(if $(SANITIZE),-fsanitize=$(SANITIZE),-pie -Wl,-z,relro,-z,now)
 LDLIBS   += -lpthread -lm
@@ -38,7 +38,7 @@ UNIT := $(patsubst %.c,$(BUILD)/%,$(UNIT_SRC))
 C_FILES := $(wildcard lib/*.[ch] gateway/*.[ch] tests/unit/*.h tests/unit/*/*.c tests/fuzz/*.c tests/soak/*.c tests/bench/*.c)
 
 .PHONY: help deps deps-test deps-lint deps-bench build run test unit e2e raw soak asan tsan fuzz bench lint format cover \
-        install docker docker-test clean
+        install docker docker-test clean FORCE
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -65,6 +65,14 @@ build: deps ## build build/tollgate
 $(BUILD)/tollgate: $(OBJ) $(BUILD)/gateway/main.o
 	@echo "  link  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIB_LIBS) $(LDLIBS)
+
+# The revision is compiled into one file, anew when it has changed.
+$(BUILD)/gateway/version.o: CPPFLAGS += -DTOLLGATE_VERSION='"$(VERSION)"' -DTOLLGATE_REVISION='"$(REVISION)"'
+$(BUILD)/gateway/version.o: $(BUILD)/revision
+$(BUILD)/revision: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION) $(REVISION)' | cmp -s - $@ || echo '$(VERSION) $(REVISION)' >$@
+FORCE:
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -140,7 +148,7 @@ install: $(BUILD)/tollgate ## install into PREFIX (/usr/local), under DESTDIR wh
 	sed 's|@PREFIX@|$(PREFIX)|g' conf/tollgate.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/tollgate.service
 
 docker: ## build the container image
-	docker build -t tollgate:$(VERSION) -t tollgate:latest -f docker/Dockerfile .
+	docker build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t tollgate:$(VERSION) -t tollgate:latest -f docker/Dockerfile .
 
 docker-test: ## bring the compose fleet up and check it
 	@bash tests/docker/docker-test.sh

@@ -5,8 +5,8 @@
  *     GET /readyz    200 while it takes requests, 503 while it drains
  *     GET /metrics   Prometheus text
  *
- * It binds to loopback unless told otherwise, and then wants the token as `Authorization: Bearer`; the two probes are
- * answered without. Served on the control thread's loop, away from the workers.
+ * It binds to loopback unless told otherwise, and then wants the token as `Authorization: Bearer`; the two
+ * probes are answered without. Served on the control thread's loop, away from the workers.
  */
 #ifndef GATEWAY_ADMIN_H
 #define GATEWAY_ADMIN_H
@@ -20,7 +20,7 @@ struct admin;
 
 struct admin_setup {
     uv_loop_t *loop;
-    const struct conf_admin *conf;       /* copied */
+    const struct conf_admin *conf;            /* copied */
     char *(*metrics)(void *ctx, size_t *len); /* gives the text, from malloc */
     bool (*is_ready)(void *ctx);
     void *ctx;

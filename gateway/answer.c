@@ -23,7 +23,8 @@ static bool respond(struct exchange *x, const struct conf_route *r)
     reply->status = r->status;
     reply->body = REPLY_BYTES;
     reply->bytes = slice_of(r->body);
-    return add_own_fields(x) && (reply->bytes.len == 0 || reply_add(x, SLICE("Content-Type"), slice_of(r->content_type))) &&
+    return add_own_fields(x) &&
+           (reply->bytes.len == 0 || reply_add(x, SLICE("Content-Type"), slice_of(r->content_type))) &&
            headers_edit_reply(x);
 }
 
@@ -80,7 +81,8 @@ bool answer_problem(struct exchange *x, enum reason reason)
     b.len = 0;
     problem_proxy_status(&p, &b);
     struct slice proxy_status = arena_slice(&x->arena, buf_slice(&b), &ok);
-    return ok && reply_add(x, SLICE("Content-Type"), type) && reply_add(x, SLICE("Cache-Control"), SLICE("no-store")) &&
-           add_own_fields(x) && add_retry_after(x, info->status) &&
-           add_allow(x, reason) && (proxy_status.len == 0 || reply_add(x, SLICE("Proxy-Status"), proxy_status));
+    return ok && reply_add(x, SLICE("Content-Type"), type) &&
+           reply_add(x, SLICE("Cache-Control"), SLICE("no-store")) && add_own_fields(x) &&
+           add_retry_after(x, info->status) && add_allow(x, reason) &&
+           (proxy_status.len == 0 || reply_add(x, SLICE("Proxy-Status"), proxy_status));
 }

@@ -11,7 +11,8 @@
 /* The step: replies for routes with `respond` or `redirect`, passes for the others. */
 enum step_result answer_run(struct exchange *x);
 
-/* Make the reply for REASON: problem+json, or what the client prefers (problem.h). False when memory is short. */
+/* Make the reply for REASON: problem+json, or what the client prefers (problem.h). False when memory is
+ * short. */
 MUST_USE bool answer_problem(struct exchange *x, enum reason reason);
 
 #endif

@@ -1,14 +1,21 @@
 /*
  * balancer.c: see balancer.h.
  *
- * Every policy looks first at its own pick; the rule for what is down or was tried is in one place, is_out(). Round robin
- * is linear in the number of endpoints, which is what smoothness costs; least_conn too; p2c and hash are not.
+ * Every policy looks first at its own pick; the rule for what is down or was tried is in one place, is_out().
+ * Round robin is linear in the number of endpoints, which is what smoothness costs; least_conn too; p2c and
+ * hash are not.
+ *
+ * Load is in_flight / weight, without the request in question: counting it would give all of a quiet
+ * backend's requests to its heaviest endpoint. p2c compares by weight although it picks by weight, or of two
+ * endpoints, which are always the pair, each would get half of the load whatever its weight.
  */
 #include "gateway/balancer.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/hash.h"
 #include "lib/hash_ring.h"
 #include "lib/random.h"
 
@@ -19,18 +26,33 @@ struct balancer {
     uint64_t total;             /* of all weights */
     uint64_t *upto;             /* weights summed up to and with each endpoint */
     int64_t *current;           /* smooth round robin: credit of each */
-    size_t next;                /* least_conn: where the search begins, so that ties rotate */
 };
+
+/* What an endpoint is called on the ring: its server and its address. The address alone would not do, for two
+ * servers may have the same one, nor would its text, which is cut. */
+static uint64_t ring_name(const struct endpoint *e)
+{
+    const char *const parts[] = {e->host, e->address, e->unix_path};
+    uint64_t h = (uint64_t)e->port << 1 | e->tls;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        h = parts[i] ? hash_bytes(parts[i], strlen(parts[i]), h) : h;
+    return htole64(h);
+}
 
 static struct hash_ring *make_ring(const struct endpoint_list *list)
 {
     size_t n = list->n < HASH_RING_NODES_MAX ? list->n : HASH_RING_NODES_MAX;
     struct hash_ring_node *nodes = calloc(n + 1, sizeof(*nodes));
-    if (!nodes)
-        return NULL;
-    for (size_t i = 0; i < n; i++)
-        nodes[i] = (struct hash_ring_node){slice_of(list->at[i].endpoint->text), list->at[i].weight};
-    struct hash_ring *ring = hash_ring_new(nodes, n);
+    uint64_t *names = calloc(n + 1, sizeof(*names));
+    struct hash_ring *ring = NULL;
+    for (size_t i = 0; nodes && names && i < n; i++) {
+        names[i] = ring_name(list->at[i].endpoint);
+        nodes[i].name = (struct slice){(const char *)&names[i], sizeof(names[i])};
+        nodes[i].weight = list->at[i].weight;
+    }
+    if (nodes && names)
+        ring = hash_ring_new(nodes, n);
+    free(names);
     free(nodes);
     return ring;
 }
@@ -83,13 +105,31 @@ static bool is_out(const struct endpoint *e, const struct balance_request *req)
     return atomic_load_explicit(&e->down_until_ns, memory_order_relaxed) > req->now_ns || was_tried(e, req);
 }
 
-/* Each gets its weight as credit, the richest is taken and pays the total. */
-static struct endpoint *round_robin(struct balancer *b, const struct balance_request *req)
+struct load {
+    uint64_t in_flight;
+    uint64_t weight;
+};
+
+static struct load load_of(const struct balancer *b, size_t i)
+{
+    const struct endpoint *e = b->list->at[i].endpoint;
+    return (struct load){atomic_load_explicit(&e->in_flight, memory_order_relaxed), b->list->at[i].weight};
+}
+
+static bool is_lighter(struct load x, struct load y)
+{
+    return x.in_flight * y.weight < y.in_flight * x.weight;
+}
+
+/* Each gets its weight as credit, the richest is taken and pays the total. With MOST only those that carry no
+ * more. */
+static struct endpoint *round_robin(struct balancer *b, const struct balance_request *req,
+                                    const struct load *most)
 {
     size_t best = SIZE_MAX;
     int64_t total = 0;
     for (size_t i = 0; i < b->list->n; i++) {
-        if (is_out(b->list->at[i].endpoint, req))
+        if (is_out(b->list->at[i].endpoint, req) || (most && is_lighter(*most, load_of(b, i))))
             continue;
         b->current[i] += b->list->at[i].weight;
         total += b->list->at[i].weight;
@@ -102,26 +142,27 @@ static struct endpoint *round_robin(struct balancer *b, const struct balance_req
     return b->list->at[best].endpoint;
 }
 
-/* Whether endpoint A carries less for its weight than B, the request in question included. */
-static bool is_lighter(const struct balancer *b, size_t i, size_t j)
-{
-    uint64_t a = atomic_load_explicit(&b->list->at[i].endpoint->in_flight, memory_order_relaxed) + UINT64_C(1);
-    uint64_t c = atomic_load_explicit(&b->list->at[j].endpoint->in_flight, memory_order_relaxed) + UINT64_C(1);
-    return a * b->list->at[j].weight < c * b->list->at[i].weight;
-}
-
 static struct endpoint *least_conn(struct balancer *b, const struct balance_request *req)
 {
-    size_t n = b->list->n, best = SIZE_MAX;
-    for (size_t k = 0; k < n; k++) {
-        size_t i = (b->next + k) % n;
-        if (!is_out(b->list->at[i].endpoint, req) && (best == SIZE_MAX || is_lighter(b, i, best)))
+    struct load least = {0};
+    size_t best = SIZE_MAX, ties = 0;
+    for (size_t i = 0; i < b->list->n; i++) {
+        if (is_out(b->list->at[i].endpoint, req))
+            continue;
+        struct load load = load_of(b, i);
+        if (best == SIZE_MAX || is_lighter(load, least)) {
             best = i;
+            least = load;
+            ties = 0;
+        } else {
+            ties += !is_lighter(least, load);
+        }
     }
     if (best == SIZE_MAX)
         return NULL;
-    b->next = (best + 1) % n;
-    return b->list->at[best].endpoint;
+    /* Other workers count meanwhile: there may be nobody left that carries so little. */
+    struct endpoint *e = ties > 0 ? round_robin(b, req, &least) : NULL;
+    return e ? e : b->list->at[best].endpoint;
 }
 
 /* The endpoint whose weight covers POINT, which is below the total. */
@@ -138,8 +179,7 @@ static size_t by_weight(const struct balancer *b, uint64_t point)
     return low;
 }
 
-/* Two by weight, the second another one than the first; the less loaded by its number in flight alone, for the weights
- * have had their say. */
+/* Two by weight, the second another one than the first. */
 static struct endpoint *p2c(struct balancer *b, const struct balance_request *req)
 {
     size_t n = b->list->n;
@@ -151,10 +191,7 @@ static struct endpoint *p2c(struct balancer *b, const struct balance_request *re
     struct endpoint *e = b->list->at[i].endpoint, *f = b->list->at[j].endpoint;
     if (is_out(e, req) || is_out(f, req))
         return !is_out(e, req) ? e : !is_out(f, req) ? f : least_conn(b, req);
-    return atomic_load_explicit(&f->in_flight, memory_order_relaxed) <
-                   atomic_load_explicit(&e->in_flight, memory_order_relaxed)
-               ? f
-               : e;
+    return is_lighter(load_of(b, j), load_of(b, i)) ? f : e;
 }
 
 static struct endpoint *by_hash(struct balancer *b, const struct balance_request *req)
@@ -175,11 +212,11 @@ static struct endpoint *by_hash(struct balancer *b, const struct balance_request
 static struct endpoint *least_down(struct balancer *b, const struct balance_request *req)
 {
     struct endpoint *best = NULL;
-    uint64_t best_ns = UINT64_MAX;
+    uint64_t best_ns = 0;
     for (size_t i = 0; i < b->list->n; i++) {
         struct endpoint *e = b->list->at[i].endpoint;
         uint64_t until_ns = atomic_load_explicit(&e->down_until_ns, memory_order_relaxed);
-        if (!was_tried(e, req) && until_ns < best_ns) {
+        if (!was_tried(e, req) && (!best || until_ns < best_ns)) {
             best = e;
             best_ns = until_ns;
         }
@@ -194,7 +231,7 @@ struct endpoint *balancer_choose(struct balancer *b, const struct balance_reques
         return NULL;
     switch (b->policy) {
     case BALANCE_ROUND_ROBIN:
-        e = round_robin(b, req);
+        e = round_robin(b, req, NULL);
         break;
     case BALANCE_LEAST_CONN:
         e = least_conn(b, req);

@@ -1,16 +1,19 @@
 /*
  * balancer.h: choose the server that a request goes to.
  *
- * One balancer per backend and worker: it owns its state, so choosing takes no lock and touches no line that other
- * workers write (least_conn and p2c read the shared in-flight counts). Time and randomness are arguments.
+ * One balancer per backend and worker: it owns its state, so choosing takes no lock and touches no line that
+ * other workers write (least_conn and p2c read the shared in-flight counts). Time and randomness are
+ * arguments.
  *
  *   round_robin  smooth weighted round robin: weights a=5 b=1 c=1 give a a b a c a a
- *   least_conn   fewest requests in flight for its weight; ties by round robin
- *   p2c          the less loaded of two picked at random by weight
- *   hash         the owner of the key on a consistent ring (lib/hash_ring); when it is out, the next one on the ring
+ *   least_conn   fewest requests in flight for its weight; ties by smooth weighted round robin
+ *   p2c          two are picked at random by weight; the one with fewer in flight for its weight, on a tie
+ * the first hash         the owner of the key on a consistent ring (lib/hash_ring); when it is out, the next
+ * one on the ring
  *
- * An endpoint whose down_until_ns lies ahead, or that this request has tried, is passed over. When all are down, the one
- * whose time ends first is used all the same (better than refusing); when all were tried, the answer is NULL.
+ * An endpoint whose down_until_ns lies ahead, or that this request has tried, is passed over. When all are
+ * down, the one whose time ends first is used all the same (better than refusing); when all were tried, the
+ * answer is NULL.
  */
 #ifndef GATEWAY_BALANCER_H
 #define GATEWAY_BALANCER_H

@@ -1,20 +1,19 @@
 /*
- * client.h: the connections of clients: what each is doing, how long it may, and whether its client is still there.
+ * client.h: the connections of clients: what each is doing, how long it may, and whether its client is still
+ * there.
  *
- * A connection is IDLE between requests and BUSY with one; client_set_state moves it between the two lists, each oldest
- * first. Deadlines are kept in the worker's wheel:
- *     new connection      head_timeout until the first request line
- *     between requests    idle_timeout
- *     head of a request   head_timeout from its request line
+ * A connection is IDLE between requests and BUSY with one; client_set_state moves it between the two lists,
+ * each oldest first. Deadlines are kept in the worker's wheel: new connection      head_timeout until the
+ * first request line between requests    idle_timeout head of a request   head_timeout from its request line
  *     body and reply      idle_timeout without any movement
  * A connection is ended from our side by shutting its socket down, which libmicrohttpd notices.
  *
- * A request that has to wait is parked. At first the connection only waits (httpd.h tells how); when it does so for long,
- * or too many do, it is suspended.
+ * A request that has to wait is parked. At first the connection only waits (httpd.h tells how); when it does
+ * so for long, or too many do, it is suspended.
  *
- * libmicrohttpd does not look at a suspended connection. Those that are suspended for longer than a tenth of a second go
- * into an epoll set of our own, for EPOLLRDHUP. A client that had closed its sending half by then may only be one that
- * has nothing more to say, and gets its answer; one that closes it later has left.
+ * libmicrohttpd does not look at a suspended connection. Those that are suspended for longer than a tenth of
+ * a second go into an epoll set of our own, for EPOLLRDHUP. A client that had closed its sending half by then
+ * may only be one that has nothing more to say, and gets its answer; one that closes it later has left.
  *
  * Worker's thread only.
  */
@@ -46,24 +45,25 @@ struct client {
     struct client *next, *prev; /* in the list of its state */
     struct exchange *exchange;  /* the request it is busy with */
     struct wheel_entry deadline;
-    uint64_t moved_ns;   /* when something last moved */
-    uint64_t parked_ns;  /* parked since; 0: not parked */
-    bool waits;          /* parked, but not suspended */
-    bool tires;          /* and is to be suspended at the next chance */
+    uint64_t moved_ns;      /* when something last moved */
+    uint64_t parked_ns;     /* parked since; 0: not parked */
+    bool waits;             /* parked, but not suspended */
+    bool tires;             /* and is to be suspended at the next chance */
     unsigned completed_run; /* of httpd, in which its last request ended */
     bool pipelines;         /* its next request was there before the last one had ended */
-    uint64_t watched_ns; /* in the epoll set since; 0: not */
-    uint64_t discarded;  /* bytes of an unwanted body that were dropped */
-    bool has_served;     /* at least one request */
-    bool half_closed;    /* seen when we began to watch */
-    bool cut;            /* its socket was shut down */
+    uint64_t watched_ns;    /* in the epoll set since; 0: not */
+    uint64_t discarded;     /* bytes of an unwanted body that were dropped */
+    bool has_served;        /* at least one request */
+    bool half_closed;       /* seen when we began to watch */
+    bool cut;               /* its socket was shut down */
 
     /* of the present request */
     bool head_seen;
     bool body_ended;
     bool woken; /* do not suspend: something happened already */
     bool replied;
-    bool lingers; /* its socket is to linger when the connection ends */
+    bool finished; /* a reply that ends with the connection has come to its end */
+    bool lingers;  /* its socket is to linger when the connection ends */
 };
 
 struct client_list {
@@ -82,7 +82,7 @@ struct lingering;
 struct clients {
     struct wheel *wheel;
     struct client_list lists[2]; /* by state */
-    unsigned nwaiting; /* connections that wait without being suspended */
+    unsigned nwaiting;           /* connections that wait without being suspended */
     struct conf_client limits;
     int watch_fd; /* epoll set of suspended connections */
     uv_poll_t watch;
@@ -93,7 +93,8 @@ struct clients {
 };
 
 /* False when there is no memory or no descriptor. */
-MUST_USE bool clients_init(struct clients *all, uv_loop_t *loop, struct wheel *wheel, void (*gone)(struct client *));
+MUST_USE bool clients_init(struct clients *all, uv_loop_t *loop, struct wheel *wheel,
+                           void (*gone)(struct client *));
 
 /* All connections must have ended. The loop must run on until the handle is closed. */
 void clients_fini(struct clients *all);
@@ -112,15 +113,17 @@ void client_moved(struct client *c);
 /* End the connection from our side. */
 void client_cut(struct client *c);
 
-/* Wait for client_resume. MAY_WAIT: libmicrohttpd has nothing to read, so that it keeps the connection among those that
- * it visits at each run; in the middle of a body it does not. */
+/* Wait for client_resume. MAY_WAIT: libmicrohttpd has nothing to read, so that it keeps the connection among
+ * those that it visits at each run; in the middle of a body it does not. */
 void client_park(struct client *c, bool may_wait);
 
-/* For callbacks of libmicrohttpd, first thing: true when the connection is parked still and nothing is to be done. */
+/* For callbacks of libmicrohttpd, first thing: true when the connection is parked still and nothing is to be
+ * done. */
 bool client_still_waits(struct client *c);
 void client_resume(struct client *c);
 
-/* Keep the socket open for a while after the connection ends, so that its last bytes are not lost to a reset. */
+/* Keep the socket open for a while after the connection ends, so that its last bytes are not lost to a reset.
+ */
 void client_linger(struct client *c);
 
 #endif

@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "gateway/conf.h"
+#include "gateway/version.h"
 
 #define HEALTH_TIMEOUT_MS 2000L
 
@@ -114,13 +115,15 @@ int command_healthcheck(const char *conf_path)
     conf_free(conf);
     if (status == 200)
         return EXIT_SUCCESS;
-    fprintf(stderr, status ? "tollgate: the admin port answers %ld\n" : "tollgate: the admin port does not answer\n", status);
+    fprintf(stderr,
+            status ? "tollgate: the admin port answers %ld\n" : "tollgate: the admin port does not answer\n",
+            status);
     return EXIT_FAILURE;
 }
 
 int command_version(void)
 {
-    printf("tollgate %s (%s)\nlibmicrohttpd %s, %s, libuv %s\n", TOLLGATE_VERSION, TOLLGATE_REVISION, MHD_get_version(),
-           curl_version(), uv_version_string());
+    printf("tollgate %s (%s)\nlibmicrohttpd %s, %s, libuv %s\n", version_number, version_revision,
+           MHD_get_version(), curl_version(), uv_version_string());
     return EXIT_SUCCESS;
 }

@@ -8,8 +8,8 @@
 
 #include <stdbool.h>
 
-/* Every mistake on stderr, "file:line: reason"; 1 when there is any. RESOLVE: names of servers are looked up too, and one
- * that is not found is a warning. */
+/* Every mistake on stderr, "file:line: reason"; 1 when there is any. RESOLVE: names of servers are looked up
+ * too, and one that is not found is a warning. */
 MUST_USE int command_check(const char *conf_path, bool resolve);
 
 /* The effective configuration on stdout. */

@@ -165,7 +165,7 @@ struct conf_client {
     uint32_t head_timeout_ms; /* first byte of a request to the end of its head; default 10 s */
     uint32_t idle_timeout_ms; /* no byte moving on a connection, kept-alive ones too; whole seconds; default
                                  75 s */
-    uint32_t max_head;        /* bytes of request line and header; default 16 KB; 4 KB..64 KB */
+    uint32_t max_head;        /* bytes of request line and header; default 8 KB; 4 KB..64 KB */
     uint32_t max_fields;      /* header fields of a request; default 100 */
     uint32_t max_connections; /* open at once, over all workers; default 10000 */
 };

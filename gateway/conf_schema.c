@@ -53,7 +53,7 @@ static const struct conf_section admin_section = {"admin", "an address", false, 
 static const struct conf_option client_rows[] = {
     {"head_timeout", CONF_TIME, "10s", 100, HOUR, FIELD(conf_client, head_timeout_ms)},
     {"idle_timeout", CONF_TIME, "75s", SECOND, DAY, FIELD(conf_client, idle_timeout_ms)},
-    {"max_head", CONF_SIZE, "16k", 4 * KB, 64 * KB, FIELD(conf_client, max_head)},
+    {"max_head", CONF_SIZE, "8k", 4 * KB, 64 * KB, FIELD(conf_client, max_head)},
     {"max_fields", CONF_COUNT, "100", 1, 1000, FIELD(conf_client, max_fields)},
     {"max_connections", CONF_COUNT, "10000", 1, 1000000, FIELD(conf_client, max_connections)},
 };

@@ -1,9 +1,9 @@
 /*
  * control.c: see control.h.
  *
- * Invariants: `current` is the snapshot that all workers have or are about to get; each of its backends has a watch that
- * follows its addresses. A reload first makes the new snapshot with its watches, so that it goes to the workers with all
- * addresses that are known, and only then drops the old watches.
+ * Invariants: `current` is the snapshot that all workers have or are about to get; each of its backends has a
+ * watch that follows its addresses. A reload first makes the new snapshot with its watches, so that it goes
+ * to the workers with all addresses that are known, and only then drops the old watches.
  */
 #include "gateway/control.h"
 
@@ -19,14 +19,15 @@
 #include "gateway/limits.h"
 #include "gateway/log.h"
 #include "gateway/resolver.h"
+#include "gateway/version.h"
 #include "gateway/worker.h"
 #include "lib/clock.h"
 
-#define MS            UINT64_C(1000000)
-#define LOOK_MS       20   /* how often a drain looks whether it is done */
-#define SWEEP_MS      1000 /* endpoints that nobody uses are freed this often */
-#define LOG_FLUSH_MS  2000 /* for the log writer to write what it has, at the end */
-#define SIGNALS       5
+#define MS           UINT64_C(1000000)
+#define LOOK_MS      20   /* how often a drain looks whether it is done */
+#define SWEEP_MS     1000 /* endpoints that nobody uses are freed this often */
+#define LOG_FLUSH_MS 2000 /* for the log writer to write what it has, at the end */
+#define SIGNALS      5
 
 struct control;
 
@@ -199,8 +200,8 @@ static void reload(struct control *c)
         }
     }
     metrics_reloaded(c->metrics, ok);
-    log_printf(c->log, ok ? LOG_INFO : LOG_ERROR, ok ? "configuration loaded from %s"
-                                                     : "configuration of %s refused; the old one stays",
+    log_printf(c->log, ok ? LOG_INFO : LOG_ERROR,
+               ok ? "configuration loaded from %s" : "configuration of %s refused; the old one stays",
                c->conf_path);
 }
 
@@ -408,8 +409,8 @@ static void announce(struct control *c)
     const struct conf *conf = c->current.snapshot->conf;
     for (size_t i = 0; i < conf->nlistens; i++)
         log_printf(c->log, LOG_INFO, "listening on %s", conf->listens[i].address);
-    log_printf(c->log, LOG_INFO, "tollgate %s ready: %u workers, %zu routes, %zu backends", TOLLGATE_VERSION, conf->workers,
-               conf->nroutes, conf->nbackends);
+    log_printf(c->log, LOG_INFO, "tollgate %s ready: %u workers, %zu routes, %zu backends", version_number,
+               conf->workers, conf->nroutes, conf->nbackends);
 }
 
 /* Everything that holds the loop; it ends when all is closed. */

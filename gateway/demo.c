@@ -47,8 +47,8 @@ static enum MHD_Result add_header(void *ctx, enum MHD_ValueKind kind, const char
     return MHD_YES;
 }
 
-static struct MHD_Response *describe(const struct demo *d, struct MHD_Connection *c, const char *url, const char *method,
-                                     const struct call *call)
+static struct MHD_Response *describe(const struct demo *d, struct MHD_Connection *c, const char *url,
+                                     const char *method, const struct call *call)
 {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "backend", d->name);
@@ -125,7 +125,8 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
     return ok;
 }
 
-static void on_completed(void *ctx, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode how)
+static void on_completed(void *ctx, struct MHD_Connection *c, void **state,
+                         enum MHD_RequestTerminationCode how)
 {
     (void)ctx, (void)c, (void)how;
     free(*state);
@@ -168,9 +169,10 @@ int demo_run(const char *listen, const char *name)
     sigaddset(&ends, SIGTERM);
     sigaddset(&ends, SIGINT);
     pthread_sigmask(SIG_BLOCK, &ends, NULL);
-    struct MHD_Daemon *daemon = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL, 0, NULL, NULL, on_request, &d,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
+    struct MHD_Daemon *daemon =
+        MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL, 0,
+                         NULL, NULL, on_request, &d, MHD_OPTION_LISTEN_SOCKET, fd,
+                         MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
     if (!daemon)
         return EXIT_FAILURE;
     sigwait(&ends, &number);

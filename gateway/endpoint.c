@@ -1,9 +1,9 @@
 /*
  * endpoint.c: see endpoint.h.
  *
- * Reference counts go down on any thread and up on the control thread or under a reference that is held. Only the control
- * thread frees, in its sweep, and only it may find an endpoint that nobody refers to: so one whose count has come to
- * zero may be revived by endpoint_find until the sweep has taken it out.
+ * Reference counts go down on any thread and up on the control thread or under a reference that is held. Only
+ * the control thread frees, in its sweep, and only it may find an endpoint that nobody refers to: so one
+ * whose count has come to zero may be revived by endpoint_find until the sweep has taken it out.
  */
 #include "gateway/endpoint.h"
 
@@ -64,14 +64,17 @@ static bool same_text(const char *a, const char *b)
 
 static bool same_tls(const struct conf_tls *a, const struct conf_tls *b)
 {
-    return a->verify == b->verify && same_text(a->ca_file, b->ca_file) && same_text(a->cert_file, b->cert_file) &&
-           same_text(a->key_file, b->key_file) && same_text(a->server_name, b->server_name);
+    return a->verify == b->verify && same_text(a->ca_file, b->ca_file) &&
+           same_text(a->cert_file, b->cert_file) && same_text(a->key_file, b->key_file) &&
+           same_text(a->server_name, b->server_name);
 }
 
-static bool is_it(const struct endpoint *e, const struct conf_server *s, const struct conf_tls *tls, const char *address)
+static bool is_it(const struct endpoint *e, const struct conf_server *s, const struct conf_tls *tls,
+                  const char *address)
 {
-    return e->tls == s->tls && e->port == s->port && same_text(e->address, address) && same_text(e->host, s->host) &&
-           same_text(e->unix_path, s->unix_path) && (!s->tls || same_tls(&e->tls_conf, tls));
+    return e->tls == s->tls && e->port == s->port && same_text(e->address, address) &&
+           same_text(e->host, s->host) && same_text(e->unix_path, s->unix_path) &&
+           (!s->tls || same_tls(&e->tls_conf, tls));
 }
 
 /* *OK turns false when memory is short. NULL stays NULL. */
@@ -101,7 +104,8 @@ static void make_text(struct endpoint *e)
     if (e->unix_path)
         snprintf(e->text, sizeof(e->text), "unix:%s", e->unix_path);
     else
-        snprintf(e->text, sizeof(e->text), strchr(e->address, ':') ? "[%s]:%u" : "%s:%u", e->address, e->port);
+        snprintf(e->text, sizeof(e->text), strchr(e->address, ':') ? "[%s]:%u" : "%s:%u", e->address,
+                 e->port);
 }
 
 static struct endpoint *endpoint_new(struct endpoint_registry *reg, const struct conf_server *s,
@@ -136,8 +140,8 @@ static struct endpoint *endpoint_new(struct endpoint_registry *reg, const struct
     return e;
 }
 
-struct endpoint *endpoint_find(struct endpoint_registry *reg, const struct conf_server *server, const struct conf_tls *tls,
-                               const char *address)
+struct endpoint *endpoint_find(struct endpoint_registry *reg, const struct conf_server *server,
+                               const struct conf_tls *tls, const char *address)
 {
     struct endpoint *e = reg->first;
     while (e && !is_it(e, server, tls, address))

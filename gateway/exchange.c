@@ -1,7 +1,8 @@
 /*
  * exchange.c: the engine that walks a request along its path, and its one way out.
  *
- * Invariants: `step` only grows; undo is called once for each row that was begun; a reply, once ready, is not replaced.
+ * Invariants: `step` only grows; undo is called once for each row that was begun; a reply, once ready, is not
+ * replaced.
  */
 #include "gateway/exchange.h"
 

@@ -1,14 +1,15 @@
 /*
  * exchange.h: a request, from its first line to its log line.
  *
- * An exchange belongs to one worker for its whole life. The front end (front.h) makes one when a request line has come,
- * feeds it the request, and asks for the reply; the engine here walks it through the steps of path.h:
+ * An exchange belongs to one worker for its whole life. The front end (front.h) makes one when a request line
+ * has come, feeds it the request, and asks for the reply; the engine here walks it through the steps of
+ * path.h:
  *
  *     exchange_new -> exchange_run ... parked, woken, exchange_run ... -> reply is ready -> exchange_end
  *
- * A step that has to wait parks the exchange; whatever it waits for calls exchange_wake, and the front end runs it again.
- * Every ending, good or bad, goes through exchange_end: the steps' undo functions in reverse order, then the record (log
- * line and metrics), then the memory goes back to the pool.
+ * A step that has to wait parks the exchange; whatever it waits for calls exchange_wake, and the front end
+ * runs it again. Every ending, good or bad, goes through exchange_end: the steps' undo functions in reverse
+ * order, then the record (log line and metrics), then the memory goes back to the pool.
  *
  * Worker's thread only.
  */
@@ -95,15 +96,15 @@ void exchange_run(struct exchange *x);
 /* What a parked exchange waited for has happened: let the front end run it in this turn of the loop. */
 void exchange_wake(struct exchange *x);
 
-/* End with an answer of our own for REASON. The cause is in x->err, if there is one. Sets the reply, or when one is under
- * way already, aborts. */
+/* End with an answer of our own for REASON. The cause is in x->err, if there is one. Sets the reply, or when
+ * one is under way already, aborts. */
 void exchange_fail(struct exchange *x, enum reason reason);
 
 /* The request is over: COMPLETE when the whole reply went out. Frees the exchange. */
 void exchange_end(struct exchange *x, bool complete);
 
-/* Add a field to the reply. False when memory is short; then the exchange fails anyway. NAME and VALUE must live as long
- * as the exchange. */
+/* Add a field to the reply. False when memory is short; then the exchange fails anyway. NAME and VALUE must
+ * live as long as the exchange. */
 bool reply_add(struct exchange *x, struct slice name, struct slice value);
 
 /* The configuration, the route and the backend, once they are known (NULL before). */

@@ -1,11 +1,12 @@
 /*
  * forward.c: see forward.h.
  *
- * The life of the state: IDLE -> CONNECTING -> SENDING -> WAITING -> BODY -> IDLE. A backend may answer while the request
- * is still on its way: then what is left of the request is read from the client and dropped, and the connection is not
- * kept.
+ * The life of the state: IDLE -> CONNECTING -> SENDING -> WAITING -> BODY -> IDLE. A backend may answer while
+ * the request is still on its way: then what is left of the request is read from the client and dropped, and
+ * the connection is not kept.
  *
- * The functions below come in the order of an exchange: choose and connect, send, read the head, read the body, end.
+ * The functions below come in the order of an exchange: choose and connect, send, read the head, read the
+ * body, end.
  */
 #include "gateway/forward.h"
 
@@ -332,8 +333,8 @@ static void end_chunk(struct forward *f, size_t crlf_sent)
 }
 
 /*
- * Send what is pending, and of DATA as much as the connection takes. Bytes of DATA that were taken, or -1: the connection
- * broke (it was dealt with).
+ * Send what is pending, and of DATA as much as the connection takes. Bytes of DATA that were taken, or -1:
+ * the connection broke (it was dealt with).
  */
 static ssize_t push(struct exchange *x, struct slice data)
 {
@@ -406,8 +407,8 @@ static void flush(struct exchange *x)
 }
 
 /*
- * A connection is in hand. The head of a request with a body of known length waits for the first bytes of that body, to
- * go out with them; they are usually there already.
+ * A connection is in hand. The head of a request with a body of known length waits for the first bytes of
+ * that body, to go out with them; they are usually there already.
  */
 static void start_sending(struct exchange *x)
 {
@@ -649,7 +650,8 @@ static bool get_buffer(struct exchange *x)
     if (!f->buffer)
         return false;
     f->buffer->at = f->buffer->have = 0;
-    http1_response_init(&f->answer, f->buffer->fields, FORWARD_FIELDS_MAX, x->record.method_kind == HTTP_HEAD);
+    http1_response_init(&f->answer, f->buffer->fields, FORWARD_FIELDS_MAX,
+                        x->record.method_kind == HTTP_HEAD);
     return true;
 }
 
@@ -782,7 +784,8 @@ ssize_t forward_read(struct exchange *x, char *p, size_t max)
 
 struct http_fields forward_trailers(const struct exchange *x)
 {
-    return x->forward.answer.framing == HTTP1_CHUNKED ? chunked_trailers(&x->forward.chunked) : (struct http_fields){0};
+    return x->forward.answer.framing == HTTP1_CHUNKED ? chunked_trailers(&x->forward.chunked)
+                                                      : (struct http_fields){0};
 }
 
 /* ---- the end ---- */

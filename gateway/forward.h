@@ -1,13 +1,15 @@
 /*
  * forward.h: the exchange with a backend.
  *
- * The last step of the path: choose a server, get a connection, send the request as it arrives from the client, read the
- * head of the answer, and then let the front end pull the body. Nothing is buffered whole: request bytes are taken from
- * the client only as fast as the backend takes them, and answer bytes are read only when the client can take them.
+ * The last step of the path: choose a server, get a connection, send the request as it arrives from the
+ * client, read the head of the answer, and then let the front end pull the body. Nothing is buffered whole:
+ * request bytes are taken from the client only as fast as the backend takes them, and answer bytes are read
+ * only when the client can take them.
  *
- * Tried again on another server: when the connection cannot be made (nothing was sent). Tried again on a fresh
- * connection: when a kept connection turns out to be closed before any byte of the answer came, and the request may be
- * sent twice: it is idempotent and its body, if any, is still at hand, or nothing of it was taken by the connection.
+ * Tried again on another server: when the connection cannot be made (nothing was sent). Tried again on a
+ * fresh connection: when a kept connection turns out to be closed before any byte of the answer came, and the
+ * request may be sent twice: it is idempotent and its body, if any, is still at hand, or nothing of it was
+ * taken by the connection.
  *
  * Worker's thread only.
  */
@@ -20,11 +22,11 @@
 
 struct exchange;
 
-#define FORWARD_TRIED_MAX    8             /* servers one request may try */
-#define FORWARD_FIELDS_MAX   128           /* header fields of an answer */
-#define FORWARD_BUFFER       (16 * 1024)   /* the head of an answer has to fit */
-#define FORWARD_REPLAY_MAX   (16 * 1024)   /* a request body up to this is kept until the answer begins */
-#define FORWARD_TRAILERS_MAX 4096          /* bytes of trailer fields of an answer */
+#define FORWARD_TRIED_MAX    8           /* servers one request may try */
+#define FORWARD_FIELDS_MAX   128         /* header fields of an answer */
+#define FORWARD_BUFFER       (16 * 1024) /* the head of an answer has to fit */
+#define FORWARD_REPLAY_MAX   (16 * 1024) /* a request body up to this is kept until the answer begins */
+#define FORWARD_TRAILERS_MAX 4096        /* bytes of trailer fields of an answer */
 
 enum forward_state {
     FORWARD_IDLE,       /* not begun, or over */
@@ -56,14 +58,14 @@ struct forward {
     /* the request on its way out */
     struct slice head;
     size_t head_sent;
-    bool body_over;       /* the client has sent all of it */
-    uint64_t chunk_left;  /* of the chunk that was announced */
-    char frame[32];       /* framing that was not sent yet */
+    bool body_over;      /* the client has sent all of it */
+    uint64_t chunk_left; /* of the chunk that was announced */
+    char frame[32];      /* framing that was not sent yet */
     size_t frame_len, frame_sent;
-    char *replay;         /* body so far, in the arena; NULL: not kept */
+    char *replay; /* body so far, in the arena; NULL: not kept */
     size_t replay_len, replay_sent;
-    bool body_sent_any;   /* some of the body went out, or was taken for replay */
-    struct slice last;    /* last chunk and trailers */
+    bool body_sent_any; /* some of the body went out, or was taken for replay */
+    struct slice last;  /* last chunk and trailers */
     size_t last_sent;
     bool send_broke; /* sending failed: see what the backend said, then give up */
 
@@ -72,11 +74,11 @@ struct forward {
     struct http1_response answer;
     struct chunked chunked;
     char *trailer_space;
-    uint64_t left;        /* of a body with a length */
-    bool complete;        /* its last byte was read */
-    bool reader_waits;    /* the front end wants more */
-    bool spoiled;         /* the connection must not be kept */
-    unsigned interim;     /* 1xx answers passed over */
+    uint64_t left;     /* of a body with a length */
+    bool complete;     /* its last byte was read */
+    bool reader_waits; /* the front end wants more */
+    bool spoiled;      /* the connection must not be kept */
+    unsigned interim;  /* 1xx answers passed over */
 
     struct wheel_entry deadline;
     uint64_t phase_due_ns; /* of the present wait; 0: none */
@@ -97,8 +99,8 @@ void forward_end_body(struct exchange *x, struct http_fields trailers);
 #define FORWARD_END    (-1)
 #define FORWARD_FAILED (-2)
 
-/* The next bytes of the answer's body; 0: none now, the exchange is woken when there are; FORWARD_END; FORWARD_FAILED: the
- * rest will never come. */
+/* The next bytes of the answer's body; 0: none now, the exchange is woken when there are; FORWARD_END;
+ * FORWARD_FAILED: the rest will never come. */
 MUST_USE ssize_t forward_read(struct exchange *x, char *p, size_t max);
 
 /* The trailer fields, complete when forward_read has given FORWARD_END. */

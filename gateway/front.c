@@ -2,13 +2,14 @@
  * front.c: see front.h.
  *
  * What libmicrohttpd does, and what we do about it:
- *   - it parses leniently: every head is checked again, field by field, and on versions before 0.9.76 byte by byte in its
- *     own buffer (http1_raw_head_check), before anything is done with it;
+ *   - it parses leniently: every head is checked again, field by field, and on versions before 0.9.76 byte by
+ * byte in its own buffer (http1_raw_head_check), before anything is done with it;
  *   - it clobbers the target while parsing: the raw one is copied in the callback that sees it first;
- *   - it takes an answer only before a request's body (and then closes the connection) or after it: the body of a request
- *     that was refused is read and dropped up to a bound; past it the answer is written straight to the socket and the
- *     connection is cut;
- *   - bytes that nobody read turn a close into a reset, which may destroy the answer: such sockets linger (client.h).
+ *   - it takes an answer only before a request's body (and then closes the connection) or after it: the body
+ * of a request that was refused is read and dropped up to a bound; past it the answer is written straight to
+ * the socket and the connection is cut;
+ *   - bytes that nobody read turn a close into a reset, which may destroy the answer: such sockets linger
+ * (client.h).
  */
 #include "gateway/front.h"
 
@@ -20,14 +21,15 @@
 #include "gateway/worker.h"
 #include "lib/clock.h"
 
-/* Before 0.9.76 the parser lets much through; in chunked bodies, where we cannot look behind it, so much that no other
- * request may follow on the connection. */
+/* Before 0.9.76 the parser lets much through; in chunked bodies, where we cannot look behind it, so much that
+ * no other request may follow on the connection. */
 #define LIBRARY_IS_LENIENT (MHD_VERSION < 0x00097600)
 
-#define ACCEPT_BURST     64            /* connections taken in one go */
-#define ACCEPT_PAUSE_NS  (UINT64_C(100) * 1000000) /* without descriptors: try again after this */
-#define DRAIN_MAX        (1024 * 1024) /* bytes of an unwanted body that are read so that the connection can be kept */
-#define STREAM_BLOCK     (64 * 1024)   /* bytes of a reply that are read and sent at a time */
+#define ACCEPT_BURST    64                        /* connections taken in one go */
+#define ACCEPT_PAUSE_NS (UINT64_C(100) * 1000000) /* without descriptors: try again after this */
+#define DRAIN_MAX                                                                                            \
+    (1024 * 1024) /* bytes of an unwanted body that are read so that the connection can be kept */
+#define STREAM_BLOCK     (64 * 1024) /* bytes of a reply that are read and sent at a time */
 #define STREAM_BLOCK_MIN 1024
 #define TRAILERS_MAX     32 /* trailer fields of a request that are passed on */
 
@@ -105,8 +107,15 @@ static ssize_t on_read(void *ctx, uint64_t at, char *p, size_t max)
     httpd_poke(c->httpd);
     if (n > 0)
         return n;
-    if (n == FORWARD_FAILED)
-        return MHD_CONTENT_READER_END_WITH_ERROR;
+    c->finished = n == FORWARD_END && x->reply.length == LENGTH_UNKNOWN && x->record.http_minor == 0;
+    if (n == FORWARD_FAILED || c->finished) {
+        /* To say END, where the end is a close, would leave the connection in limbo until something else
+         * makes the library look at it: shut its socket down, which sends all that is pending, and have the
+         * next send fail. */
+        client_cut(c);
+        p[0] = '\0';
+        return 1;
+    }
     if (n == FORWARD_END) {
         add_trailers(x->response, forward_trailers(x));
         return MHD_CONTENT_READER_END_OF_STREAM;
@@ -126,7 +135,8 @@ static struct MHD_Response *stream_response(struct exchange *x)
         block = length > STREAM_BLOCK_MIN ? (size_t)length : STREAM_BLOCK_MIN;
     else if (length == LENGTH_UNKNOWN && x->record.http_minor > 0)
         block = STREAM_BLOCK_MIN; /* chunks are made in the connection's own memory */
-    return MHD_create_response_from_callback(length == LENGTH_UNKNOWN ? MHD_SIZE_UNKNOWN : length, block, on_read, x, NULL);
+    return MHD_create_response_from_callback(length == LENGTH_UNKNOWN ? MHD_SIZE_UNKNOWN : length, block,
+                                             on_read, x, NULL);
 }
 
 static struct MHD_Response *empty_response(struct exchange *x)
@@ -152,7 +162,8 @@ static struct MHD_Response *make_response(struct exchange *x)
     struct reply *reply = &x->reply;
     switch (reply->body) {
     case REPLY_BYTES:
-        return MHD_create_response_from_buffer(reply->bytes.len, (void *)(uintptr_t)(reply->bytes.p ? reply->bytes.p : ""),
+        return MHD_create_response_from_buffer(reply->bytes.len,
+                                               (void *)(uintptr_t)(reply->bytes.p ? reply->bytes.p : ""),
                                                MHD_RESPMEM_PERSISTENT);
     case REPLY_LENGTH:
     case REPLY_STREAM:
@@ -181,24 +192,35 @@ static enum MHD_Result send_reply(struct exchange *x)
     return ok;
 }
 
-/* In the middle of a request's body libmicrohttpd takes no answer: write it ourselves, and be done with the connection. */
-static enum MHD_Result cut_with_reply(struct exchange *x)
+/* Past libmicrohttpd, as far as the socket takes it at once. */
+static bool write_reply(struct exchange *x)
 {
     struct client *c = x->client;
     struct buf b = worker_scratch(x->worker);
     if (c->tls || x->reply.body != REPLY_BYTES)
-        return MHD_NO;
+        return false;
     buf_printf(&b, "HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Length: %zu\r\n", x->reply.status,
                http_status_phrase(x->reply.status), x->reply.bytes.len);
     for (size_t i = 0; i < x->reply.nfields; i++)
         buf_printf(&b, "%s: %s\r\n", x->reply.fields[i].name.p, x->reply.fields[i].value.p);
     buf_add(&b, SLICE("\r\n"));
     buf_add(&b, x->reply.bytes);
-    if (!b.failed && send(c->fd, b.p, b.len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)b.len) {
-        c->replied = true;
-        c->lingers = true;
-    }
-    return MHD_NO;
+    return !b.failed && send(c->fd, b.p, b.len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)b.len;
+}
+
+/*
+ * End the connection in the middle of a request's body, with the reply if there is one. libmicrohttpd takes
+ * no answer there, and an error would leave the connection in limbo: so the rest of the body is dropped and
+ * its socket shut down.
+ */
+static enum MHD_Result cut_in_body(struct exchange *x)
+{
+    struct client *c = x->client;
+    if (!x->aborted && !c->cut && write_reply(x))
+        c->replied = c->lingers = true;
+    x->discard = true;
+    client_cut(c);
+    return MHD_YES;
 }
 
 /* ---- the request ---- */
@@ -209,16 +231,17 @@ struct field_sink {
     bool too_many;
 };
 
-static enum MHD_Result on_field(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value,
-                                size_t value_len)
+static enum MHD_Result on_field(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_len,
+                                const char *value, size_t value_len)
 {
     (void)kind;
     struct field_sink *sink = ctx;
     struct http_fields *fields = &sink->x->fields;
     if (fields->n == sink->cap) {
         size_t cap = sink->cap * 2;
-        struct http_field *more =
-            fields->n < exchange_conf(sink->x)->client.max_fields ? arena_alloc(&sink->x->arena, cap * sizeof(*more)) : NULL;
+        struct http_field *more = fields->n < exchange_conf(sink->x)->client.max_fields
+                                      ? arena_alloc(&sink->x->arena, cap * sizeof(*more))
+                                      : NULL;
         if (!more) {
             sink->too_many = true;
             return MHD_NO;
@@ -227,7 +250,8 @@ static enum MHD_Result on_field(void *ctx, enum MHD_ValueKind kind, const char *
         fields->at = more;
         sink->cap = cap;
     }
-    fields->at[fields->n++] = (struct http_field){{name, name_len}, {value ? value : "", value ? value_len : 0}};
+    fields->at[fields->n++] =
+        (struct http_field){{name, name_len}, {value ? value : "", value ? value_len : 0}};
     return MHD_YES;
 }
 
@@ -274,7 +298,8 @@ static void read_head(struct exchange *x, const char *method, const char *versio
         x->head_fault = http1_request_check(&in, &x->head);
 }
 
-/* A refused request whose body is not worth reading: it is answered before the body, which ends the connection. */
+/* A refused request whose body is not worth reading: it is answered before the body, which ends the
+ * connection. */
 static bool is_not_worth_reading(const struct exchange *x)
 {
     return x->head_fault != HTTP1_OK || x->head.expects_continue || x->head.framing == HTTP1_CHUNKED ||
@@ -315,17 +340,23 @@ static enum MHD_Result on_body(struct exchange *x, const char *p, size_t *len)
         forward_undo(x);
         exchange_fail(x, REASON_BODY_TOO_LARGE);
         x->discard = true;
-        if (!c->tls)
-            return cut_with_reply(x);
+        if (!c->tls) {
+            *len = 0;
+            return cut_in_body(x);
+        }
     }
-    if (x->aborted)
-        return MHD_NO;
+    if (x->aborted) {
+        *len = 0;
+        return cut_in_body(x);
+    }
     if (!x->discard)
         taken = forward_take_body(x, (struct slice){p, *len});
     if (x->discard || x->reply.ready)
         c->discarded += *len;
-    if (c->discarded > DRAIN_MAX)
-        return cut_with_reply(x);
+    if (c->discarded > DRAIN_MAX) {
+        *len = 0;
+        return cut_in_body(x);
+    }
     x->body_in += taken;
     *len -= taken;
     if (*len > 0 && !c->woken)
@@ -339,13 +370,14 @@ struct trailer_sink {
     size_t n;
 };
 
-static enum MHD_Result on_trailer(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value,
-                                  size_t value_len)
+static enum MHD_Result on_trailer(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_len,
+                                  const char *value, size_t value_len)
 {
     (void)kind;
     struct trailer_sink *t = ctx;
     struct http_field f = {{name, name_len}, {value ? value : "", value ? value_len : 0}};
-    if (t->n < TRAILERS_MAX && http_is_token(f.name) && http_is_field_value(f.value) && chunked_may_trail(f.name))
+    if (t->n < TRAILERS_MAX && http_is_token(f.name) && http_is_field_value(f.value) &&
+        chunked_may_trail(f.name))
         t->at[t->n++] = f;
     return MHD_YES;
 }
@@ -410,7 +442,7 @@ static void *on_target(void *ctx, const char *raw, struct MHD_Connection *mhd)
     x->record.client_tls = c->tls;
     c->exchange = x;
     c->has_served = true;
-    c->head_seen = c->body_ended = c->woken = c->replied = c->lingers = false;
+    c->head_seen = c->body_ended = c->woken = c->replied = c->finished = c->lingers = false;
     c->discarded = 0;
     if (c->completed_run == httpd_run_number(c->httpd))
         c->pipelines = true;
@@ -418,7 +450,8 @@ static void *on_target(void *ctx, const char *raw, struct MHD_Connection *mhd)
     return x;
 }
 
-static void on_completed(void *ctx, struct MHD_Connection *mhd, void **request, enum MHD_RequestTerminationCode how)
+static void on_completed(void *ctx, struct MHD_Connection *mhd, void **request,
+                         enum MHD_RequestTerminationCode how)
 {
     (void)mhd;
     struct front *f = ctx;
@@ -428,7 +461,7 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **request, 
     struct client *c = x->client;
     if (c->lingers)
         client_linger(c);
-    exchange_end(x, how == MHD_REQUEST_TERMINATED_COMPLETED_OK && c->replied);
+    exchange_end(x, c->finished || (how == MHD_REQUEST_TERMINATED_COMPLETED_OK && c->replied));
     c->exchange = NULL;
     *request = NULL;
     c->completed_run = httpd_run_number(c->httpd);
@@ -441,7 +474,8 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **request, 
 
 /* ---- connections ---- */
 
-static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_ctx, enum MHD_ConnectionNotificationCode what)
+static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_ctx,
+                          enum MHD_ConnectionNotificationCode what)
 {
     struct front *f = ctx;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {

@@ -1,12 +1,12 @@
 /*
  * front.h: the HTTP front end of one worker: libmicrohttpd on the worker's loop.
  *
- * It accepts connections from the listening sockets, lets libmicrohttpd read requests from them, guards what that
- * library lets through (lib/http1.h), makes an exchange of each request and sends its reply. A request whose exchange is
- * parked is suspended in libmicrohttpd and resumed by front_wake.
+ * It accepts connections from the listening sockets, lets libmicrohttpd read requests from them, guards what
+ * that library lets through (lib/http1.h), makes an exchange of each request and sends its reply. A request
+ * whose exchange is parked is suspended in libmicrohttpd and resumed by front_wake.
  *
- * When max_connections are open, the connection that has been idle for longest makes room for a new one; when none is
- * idle, new ones wait in the kernel's queue.
+ * When max_connections are open, the connection that has been idle for longest makes room for a new one; when
+ * none is idle, new ones wait in the kernel's queue.
  *
  * Worker's thread only, but for the statistics.
  */
@@ -20,12 +20,14 @@
 struct front;
 
 /* Serve LISTENERS, whose sockets stay the caller's. NULL with err when libmicrohttpd or the loop refuses. */
-MUST_USE struct front *front_new(struct worker *w, const struct listener *listeners, size_t n, struct err *err);
+MUST_USE struct front *front_new(struct worker *w, const struct listener *listeners, size_t n,
+                                 struct err *err);
 
 /* Another configuration: limits of clients. The listeners stay as they are. */
 void front_configure(struct front *f, const struct conf *conf);
 
-/* Accept what waits in the queues and then nothing more, close idle connections, let the others end with their answer. */
+/* Accept what waits in the queues and then nothing more, close idle connections, let the others end with
+ * their answer. */
 void front_drain(struct front *f);
 bool front_is_empty(const struct front *f);
 

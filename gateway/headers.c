@@ -1,14 +1,15 @@
 /*
  * headers.c: see headers.h.
  *
- * A field is classified once, by length and then by name. The lists are short; a usual request has ten fields of which
- * two or three are not passed on.
+ * A field is classified once, by length and then by name. The lists are short; a usual request has ten fields
+ * of which two or three are not passed on.
  */
 #include "gateway/headers.h"
 
 #include "gateway/worker.h"
 
-#define NAMED_MAX 16 /* field names that one Connection field may list; more is refused by dropping all it could mean */
+#define NAMED_MAX                                                                                            \
+    16 /* field names that one Connection field may list; more is refused by dropping all it could mean */
 
 enum role {
     ROLE_PASS,
@@ -49,10 +50,12 @@ static enum role request_role(struct slice n)
         return is(n, "x-forwarded-for") ? ROLE_FORWARDED : ROLE_PASS;
     case 16:
         return is(n, "proxy-connection") || is(n, "http2-settings") ? ROLE_DROP
-               : is(n, "x-forwarded-host")                           ? ROLE_FORWARDED
-                                                                     : ROLE_PASS;
+               : is(n, "x-forwarded-host")                          ? ROLE_FORWARDED
+                                                                    : ROLE_PASS;
     case 17:
-        return is(n, "transfer-encoding") ? ROLE_DROP : is(n, "x-forwarded-proto") ? ROLE_FORWARDED : ROLE_PASS;
+        return is(n, "transfer-encoding")   ? ROLE_DROP
+               : is(n, "x-forwarded-proto") ? ROLE_FORWARDED
+                                            : ROLE_PASS;
     case 19:
         return is(n, "proxy-authorization") ? ROLE_DROP : ROLE_PASS;
     default:
@@ -220,14 +223,16 @@ static void add_rfc7239(struct exchange *x, struct buf *b)
     buf_add(b, SLICE("\r\n"));
 }
 
-/* A template's value may hold what a client wrote into its path; a byte that could end the field never gets in. */
+/* A template's value may hold what a client wrote into its path; a byte that could end the field never gets
+ * in. */
 static bool expand_value(struct exchange *x, const char *template, struct slice *value)
 {
     char space[4096];
     struct buf b;
     bool ok = true;
     buf_init(&b, space, sizeof(space));
-    if (!router_expand(&x->match, template, x->host, x->path, x->uri.query, &b) || !http_is_field_value(buf_slice(&b)))
+    if (!router_expand(&x->match, template, x->host, x->path, x->uri.query, &b) ||
+        !http_is_field_value(buf_slice(&b)))
         return false;
     *value = arena_slice(&x->arena, buf_slice(&b), &ok);
     return ok;
@@ -278,8 +283,8 @@ struct slice headers_request(struct exchange *x, const char *server)
 
 /* ---- towards the client ---- */
 
-/* Names and values become C strings in place: behind a name stands its colon, behind a value its CR or white space.
- * libmicrohttpd sends no tab; a space means the same (RFC 9110, 5.5). */
+/* Names and values become C strings in place: behind a name stands its colon, behind a value its CR or white
+ * space. libmicrohttpd sends no tab; a space means the same (RFC 9110, 5.5). */
 static struct slice terminate(struct slice s)
 {
     char *p = (char *)(uintptr_t)s.p;
@@ -317,7 +322,8 @@ bool headers_answer(struct exchange *x, const struct http1_response *answer)
     read_connection(answer->fields, &named);
     for (size_t i = 0; i < answer->fields.n; i++) {
         const struct http_field *f = &answer->fields.at[i];
-        if (f->value.len == 0 || answer_role(f->name) != ROLE_PASS || (named.n > 0 && is_named(&named, f->name)))
+        if (f->value.len == 0 || answer_role(f->name) != ROLE_PASS ||
+            (named.n > 0 && is_named(&named, f->name)))
             continue;
         ok = reply_add(x, terminate(f->name), terminate(f->value)) && ok;
     }

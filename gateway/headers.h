@@ -1,9 +1,11 @@
 /*
- * headers.h: what a message looks like on the other side: the head that a backend gets, the fields that a client gets.
+ * headers.h: what a message looks like on the other side: the head that a backend gets, the fields that a
+ * client gets.
  *
- * Fields that belong to one connection are dropped in both directions, with those that Connection names, except that
- * nobody can name away Host, Content-Length, Authorization, Cookie, the X-Forwarded fields or our own. Then X-Forwarded-For,
- * -Proto, -Host, X-Request-Id and Via are set, and last come the route's own edits.
+ * Fields that belong to one connection are dropped in both directions, with those that Connection names,
+ * except that nobody can name away Host, Content-Length, Authorization, Cookie, the X-Forwarded fields or our
+ * own. Then X-Forwarded-For, -Proto, -Host, X-Request-Id and Via are set, and last come the route's own
+ * edits.
  *
  * Worker's thread only.
  */
@@ -12,12 +14,12 @@
 
 #include "gateway/exchange.h"
 
-/* The request head for the backend, in the arena; SERVER is the Host field that UPSTREAM_HOST_SERVER wants. Empty when
- * it does not fit. */
+/* The request head for the backend, in the arena; SERVER is the Host field that UPSTREAM_HOST_SERVER wants.
+ * Empty when it does not fit. */
 struct slice headers_request(struct exchange *x, const char *server);
 
-/* Fill x->reply with the fields of the backend's answer. ANSWER's bytes may be changed (names and values get their NULs)
- * and must live as long as the exchange. False when memory is short. */
+/* Fill x->reply with the fields of the backend's answer. ANSWER's bytes may be changed (names and values get
+ * their NULs) and must live as long as the exchange. False when memory is short. */
 MUST_USE bool headers_answer(struct exchange *x, const struct http1_response *answer);
 
 /* Apply the route's response_header edits to x->reply. */

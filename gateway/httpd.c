@@ -1,8 +1,9 @@
 /*
  * httpd.c: see httpd.h.
  *
- * libmicrohttpd's epoll set is edge-triggered inside, and readable as long as there are events that it has not fetched.
- * What it has fetched but not finished it remembers: MHD_get_timeout then says 0, and it must be run again.
+ * libmicrohttpd's epoll set is edge-triggered inside, and readable as long as there are events that it has
+ * not fetched. What it has fetched but not finished it remembers: MHD_get_timeout then says 0, and it must be
+ * run again.
  */
 #include "gateway/httpd.h"
 
@@ -42,6 +43,10 @@ static struct MHD_Daemon *start(const struct httpd_setup *s)
 {
     unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO |
                      (s->cert_pem ? MHD_USE_TLS : 0);
+#if MHD_VERSION >= 0x01000000
+    /* Without it, MHD_add_connection only queues the connection, and every resume writes to a pipe. */
+    flags |= MHD_USE_NO_THREAD_SAFETY;
+#endif
     struct MHD_OptionItem options[12];
     size_t n = 0;
     options[n++] = (struct MHD_OptionItem){MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)no_log, NULL};
@@ -50,9 +55,11 @@ static struct MHD_Daemon *start(const struct httpd_setup *s)
     options[n++] = (struct MHD_OptionItem){MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)s->idle_s, NULL};
     options[n++] = (struct MHD_OptionItem){MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)no_unescape, s->ctx};
 #if MHD_VERSION >= 0x01000000
-    /* The strictest that it can be; on older versions level 0 is wanted, for a refusal of theirs is sent twice. */
-    options[n++] = (struct MHD_OptionItem){MHD_OPTION_CLIENT_DISCIPLINE_LVL, 3, NULL};
+    /* Strict; from level 2 on it refuses what RFC 9112 asks servers to bear, an empty line before a request.
+     */
+    options[n++] = (struct MHD_OptionItem){MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL};
 #else
+    /* Here a refusal of its own would be sent twice: we refuse. */
     options[n++] = (struct MHD_OptionItem){MHD_OPTION_STRICT_FOR_CLIENT, 0, NULL};
 #endif
     if (s->target)
@@ -66,21 +73,24 @@ static struct MHD_Daemon *start(const struct httpd_setup *s)
         options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)s->key_pem};
     }
     options[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
-    return MHD_start_daemon(flags, 0, NULL, NULL, s->handler, s->ctx, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+    return MHD_start_daemon(flags, 0, NULL, NULL, s->handler, s->ctx, MHD_OPTION_ARRAY, options,
+                            MHD_OPTION_END);
 }
 
 struct httpd *httpd_new(const struct httpd_setup *setup, struct err *err)
 {
     struct httpd *h = calloc(1, sizeof(*h));
     const union MHD_DaemonInfo *info;
-    if (h && (h->daemon = start(setup)) && (info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD)) &&
+    if (h && (h->daemon = start(setup)) &&
+        (info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD)) &&
         uv_poll_init(setup->loop, &h->poll, info->epoll_fd) == 0) {
         h->poll.data = h;
         h->waiting = setup->waiting;
         uv_poll_start(&h->poll, UV_READABLE, on_poll);
         return h;
     }
-    err_set(err, ERR_SELF, "libmicrohttpd does not start%s", setup->cert_pem ? " (is the certificate good?)" : "");
+    err_set(err, ERR_SELF, "libmicrohttpd does not start%s",
+            setup->cert_pem ? " (is the certificate good?)" : "");
     if (h && h->daemon)
         MHD_stop_daemon(h->daemon);
     free(h);
@@ -112,7 +122,8 @@ bool httpd_turn(struct httpd *h)
         h->poked = false;
         h->run++;
         MHD_run(h->daemon);
-        if ((!h->waiting || *h->waiting == 0) && MHD_get_timeout(h->daemon, &wait_ms) == MHD_YES && wait_ms == 0)
+        if ((!h->waiting || *h->waiting == 0) && MHD_get_timeout(h->daemon, &wait_ms) == MHD_YES &&
+            wait_ms == 0)
             h->poked = true;
     }
     return true;

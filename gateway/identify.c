@@ -68,15 +68,18 @@ static void read_traceparent(struct exchange *x)
     const char *p = f->value.p;
     struct slice version = {p, 2}, trace = {p + 3, 32}, parent = {p + 36, 16}, flags = {p + 53, 2};
     bool zero, trace_zero, parent_zero;
-    if (p[2] != '-' || p[35] != '-' || p[52] != '-' || !is_lower_hex(version, &zero) || !is_lower_hex(flags, &zero) ||
-        !is_lower_hex(trace, &trace_zero) || !is_lower_hex(parent, &parent_zero) || trace_zero || parent_zero)
+    if (p[2] != '-' || p[35] != '-' || p[52] != '-' || !is_lower_hex(version, &zero) ||
+        !is_lower_hex(flags, &zero) || !is_lower_hex(trace, &trace_zero) ||
+        !is_lower_hex(parent, &parent_zero) || trace_zero || parent_zero)
         return;
-    if (slice_eq(version, SLICE("ff")) || (f->value.len > 55 && (slice_eq(version, SLICE("00")) || p[55] != '-')))
+    if (slice_eq(version, SLICE("ff")) ||
+        (f->value.len > 55 && (slice_eq(version, SLICE("00")) || p[55] != '-')))
         return;
     x->record.trace_id = trace;
 }
 
-/* The addresses of X-Forwarded-For from the right, as long as they are trusted; one that is none ends the walk. */
+/* The addresses of X-Forwarded-For from the right, as long as they are trusted; one that is none ends the
+ * walk. */
 static void walk_forwarded_for(struct exchange *x, const struct conf *conf)
 {
     for (size_t i = x->fields.n; i-- > 0;) {
@@ -109,7 +112,8 @@ enum step_result identify_run(struct exchange *x)
 {
     const struct conf *conf = exchange_conf(x);
     x->record.client_ip = x->peer_ip;
-    x->peer_is_trusted = conf->ntrusted > 0 && cidr_any_has(conf->trusted_proxies, conf->ntrusted, &x->peer_ip);
+    x->peer_is_trusted =
+        conf->ntrusted > 0 && cidr_any_has(conf->trusted_proxies, conf->ntrusted, &x->peer_ip);
     if (x->peer_is_trusted)
         walk_forwarded_for(x, conf);
     x->record.user_agent = value_of(x, SLICE("User-Agent"));

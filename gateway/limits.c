@@ -3,9 +3,10 @@
 
 #include <sys/resource.h>
 
-#define FILES_BESIDE   256                       /* descriptors for everything but connections */
-#define MEMORY_BESIDE  (UINT64_C(64) << 20)      /* bytes for everything but connections */
-#define MEMORY_REQUEST (UINT64_C(24) << 10)      /* bytes of a request under way: exchange, buffer, backend connection */
+#define FILES_BESIDE  256                  /* descriptors for everything but connections */
+#define MEMORY_BESIDE (UINT64_C(64) << 20) /* bytes for everything but connections */
+#define MEMORY_REQUEST                                                                                       \
+    (UINT64_C(24) << 10) /* bytes of a request under way: exchange, buffer, backend connection */
 
 static void check_files(const struct conf *conf, struct log *log)
 {
@@ -21,7 +22,8 @@ static void check_files(const struct conf *conf, struct log *log)
     }
     if (files.rlim_cur < need)
         log_printf(log, LOG_WARN, "only %llu files may be open; client.max_connections = %u may need %llu",
-                   (unsigned long long)files.rlim_cur, conf->client.max_connections, (unsigned long long)need);
+                   (unsigned long long)files.rlim_cur, conf->client.max_connections,
+                   (unsigned long long)need);
 }
 
 /* The smaller of the address space limit and the control group's, or UINT64_MAX. */
@@ -47,8 +49,10 @@ static void check_memory(const struct conf *conf, struct log *log)
     uint64_t need = MEMORY_BESIDE + conf->client.max_connections * each;
     uint64_t limit = memory_limit();
     if (limit < need)
-        log_printf(log, LOG_WARN, "memory is limited to %llu MB; client.max_connections = %u may need %llu MB",
-                   (unsigned long long)(limit >> 20), conf->client.max_connections, (unsigned long long)(need >> 20));
+        log_printf(log, LOG_WARN,
+                   "memory is limited to %llu MB; client.max_connections = %u may need %llu MB",
+                   (unsigned long long)(limit >> 20), conf->client.max_connections,
+                   (unsigned long long)(need >> 20));
 }
 
 void limits_check(const struct conf *conf, struct log *log)

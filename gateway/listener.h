@@ -1,9 +1,9 @@
 /*
  * listener.h: the listening sockets.
  *
- * Opened once, by the control thread, before the workers start, and kept until the process ends: one socket for each
- * address and worker (SO_REUSEPORT: the kernel spreads connections over them), or for a unix socket one that all workers
- * accept from.
+ * Opened once, by the control thread, before the workers start, and kept until the process ends: one socket
+ * for each address and worker (SO_REUSEPORT: the kernel spreads connections over them), or for a unix socket
+ * one that all workers accept from.
  */
 #ifndef GATEWAY_LISTENER_H
 #define GATEWAY_LISTENER_H

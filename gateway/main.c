@@ -95,9 +95,10 @@ static int misuse(const char *what)
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"conf", required_argument, NULL, 'c'},  {"check", no_argument, NULL, 't'}, {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},        {"listen", required_argument, NULL, 'l'},
-        {"name", required_argument, NULL, 'n'},  {"resolve", no_argument, NULL, 'r'}, {NULL, 0, NULL, 0},
+        {"conf", required_argument, NULL, 'c'},   {"check", no_argument, NULL, 't'},
+        {"version", no_argument, NULL, 'V'},      {"help", no_argument, NULL, 'h'},
+        {"listen", required_argument, NULL, 'l'}, {"name", required_argument, NULL, 'n'},
+        {"resolve", no_argument, NULL, 'r'},      {NULL, 0, NULL, 0},
     };
     struct options o = {.conf = DEFAULT_CONF, .listen = "127.0.0.1:9000", .name = "demo"};
     const char *name = "run";

@@ -5,6 +5,7 @@
  * samples. Names of the process itself (process_*) are those that all exporters share; everything else begins
  * with tollgate_.
  */
+#include "gateway/version.h"
 #include "gateway/metrics.h"
 
 #include <dirent.h>
@@ -304,7 +305,9 @@ static void print_loaded(struct page *page)
 
 static void print_build(struct page *page)
 {
-    print_number(page, "{version=\"" TOLLGATE_VERSION "\",revision=\"" TOLLGATE_REVISION "\"}", 1);
+    char labels[160];
+    snprintf(labels, sizeof(labels), "{version=\"%s\",revision=\"%s\"}", version_number, version_revision);
+    print_number(page, labels, 1);
 }
 
 static void print_started(struct page *page)

@@ -1,10 +1,11 @@
 /*
  * path.c: the request's path. Read this first.
  *
- *     accept -> head -> identify -> target -> route -> body limit -> answer here, or: address -> forward -> reply
+ *     accept -> head -> identify -> target -> route -> body limit -> answer here, or: address -> forward ->
+ * reply
  *
- * front.c accepts and parses; each row below is a step in the file named beside it; forward.c streams; front.c sends the
- * reply; exchange.c ends it all with a log line.
+ * front.c accepts and parses; each row below is a step in the file named beside it; forward.c streams;
+ * front.c sends the reply; exchange.c ends it all with a log line.
  */
 #include "gateway/path.h"
 
@@ -13,12 +14,12 @@
 #include "gateway/request.h"
 
 const struct step request_path[] = {
-    {"head", request_check_head, NULL},    /* request.c: is the head well-formed and its framing plain? */
-    {"identify", identify_run, NULL},      /* identify.c: request id, trace, the client's address */
-    {"target", request_read_target, NULL}, /* request.c: the path in its one normal form */
-    {"route", request_find_route, NULL},   /* request.c: which route; 404, 405 */
-    {"body", request_check_body, NULL},    /* request.c: the route's bound on the body */
-    {"answer", answer_run, NULL},          /* answer.c: fixed responses and redirects */
+    {"head", request_check_head, NULL},      /* request.c: is the head well-formed and its framing plain? */
+    {"identify", identify_run, NULL},        /* identify.c: request id, trace, the client's address */
+    {"target", request_read_target, NULL},   /* request.c: the path in its one normal form */
+    {"route", request_find_route, NULL},     /* request.c: which route; 404, 405 */
+    {"body", request_check_body, NULL},      /* request.c: the route's bound on the body */
+    {"answer", answer_run, NULL},            /* answer.c: fixed responses and redirects */
     {"forward", forward_step, forward_undo}, /* forward.c: a server, a connection, the exchange with it */
 };
 

@@ -1,9 +1,9 @@
 /*
  * path.h: the path of a request, as one array of steps.
  *
- * A step says what is next: PASS to go on with the following step, PARK to wait (it has arranged for exchange_wake; when
- * woken, the same step runs again), REPLY when x->reply is ready. undo gives back what run took, and is called for every
- * step that was begun, in reverse order, however the request ends.
+ * A step says what is next: PASS to go on with the following step, PARK to wait (it has arranged for
+ * exchange_wake; when woken, the same step runs again), REPLY when x->reply is ready. undo gives back what
+ * run took, and is called for every step that was begun, in reverse order, however the request ends.
  *
  * A new feature is one row here and one file for its step.
  */

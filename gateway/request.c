@@ -75,7 +75,8 @@ enum step_result request_read_target(struct exchange *x)
 
 enum step_result request_find_route(struct exchange *x)
 {
-    const struct router_request r = {.host = x->host, .path = x->path, .method = x->record.method, .fields = x->fields};
+    const struct router_request r = {
+        .host = x->host, .path = x->path, .method = x->record.method, .fields = x->fields};
     if (!router_match(x->use->snapshot->router, &r, &x->match)) {
         exchange_fail(x, x->match.method_refused ? REASON_METHOD_NOT_ALLOWED : REASON_NO_ROUTE);
         return STEP_REPLY;

@@ -8,7 +8,8 @@
 
 #include "gateway/path.h"
 
-/* Refuse what is malformed or ambiguous (RFC 9112), TRACE and CONNECT. The framing is in x->head afterwards. */
+/* Refuse what is malformed or ambiguous (RFC 9112), TRACE and CONNECT. The framing is in x->head afterwards.
+ */
 enum step_result request_check_head(struct exchange *x);
 
 /* The path in its normal form, the query, the host. */
@@ -17,7 +18,8 @@ enum step_result request_read_target(struct exchange *x);
 /* The route; 404, 405 with Allow, 400 for an encoded slash that the route does not want. */
 enum step_result request_find_route(struct exchange *x);
 
-/* 413 for a body that is announced as larger than the route takes; one without a length is watched as it comes. */
+/* 413 for a body that is announced as larger than the route takes; one without a length is watched as it
+ * comes. */
 enum step_result request_check_body(struct exchange *x);
 
 #endif

@@ -1,10 +1,13 @@
 /*
  * resolver.c: see resolver.h.
  *
- * A name is looked up once for all watches that want it. Its addresses are kept as sorted text without duplicates, so
- * that two look-ups compare by their bytes. When a name's set has changed, each watch that uses it makes its list anew.
+ * A name is looked up once for all watches that want it. Its addresses are kept as sorted text without
+ * duplicates, so that two look-ups compare by their bytes. When a name's set has changed, each watch that
+ * uses it makes its list anew.
  *
- * Invariant: endpoint->listed is the number of watches whose last published list holds it; at zero it is retired.
+ * Invariants: endpoint->listed is the number of watches whose last published list holds it; at zero it is
+ * retired. A name has at most one look-up under way. What is under way when a name is dropped is cancelled,
+ * or if that is too late its answer is thrown away; either way the name lives until it has come back.
  */
 #include "gateway/resolver.h"
 
@@ -16,8 +19,10 @@
 
 #include "lib/cidr.h"
 
-#define ADDRESSES_MAX 256  /* of one name; more are left out */
-#define RETRY_MS      1000 /* until a name was found for the first time */
+#define ADDRESSES_MAX 256 /* of one name; more are left out */
+#define FOUND_MAX                                                                                            \
+    4096 /* addresses of one answer that are looked at, so that those kept do not depend on its order */
+#define RETRY_MS 1000 /* until a name was found for the first time */
 
 struct address {
     char text[IP_TEXT_MAX];
@@ -84,12 +89,19 @@ static struct endpoint_list *list_grow(struct endpoint_list *l, size_t n)
     return more;
 }
 
+/* A server that is there twice is one endpoint with the weight of both. */
 static bool list_add(struct resolver *r, struct endpoint_list *l, const struct conf_backend *b,
                      const struct conf_server *s, const char *address)
 {
     struct endpoint *e = endpoint_find(r->reg, s, &b->tls, address);
     if (!e)
         return false;
+    for (size_t i = 0; i < l->n; i++)
+        if (l->at[i].endpoint == e) {
+            l->at[i].weight += s->weight;
+            endpoint_put(e);
+            return true;
+        }
     l->at[l->n].endpoint = e;
     l->at[l->n++].weight = s->weight;
     return true;
@@ -150,7 +162,8 @@ static void list_count(struct endpoint_list *l, bool add)
     }
 }
 
-/* Make the list of a watch anew, and publish it when it differs. An empty one is published only after a fuller one. */
+/* Make the list of a watch anew, and publish it when it differs. An empty one is published only after a
+ * fuller one. */
 static void refresh(struct resolver_watch *w)
 {
     struct endpoint_list *l = make_list(w->owner, w->backend), *old = w->list;
@@ -183,10 +196,11 @@ static int by_text(const void *a, const void *b)
     return strcmp(((const struct address *)a)->text, ((const struct address *)b)->text);
 }
 
-static size_t collect(const struct addrinfo *found, struct address *at)
+/* The addresses of an answer, at most MAX of which are looked at, sorted and without duplicates. */
+static size_t collect(const struct addrinfo *found, struct address *at, size_t max)
 {
     size_t n = 0, kept = 0;
-    for (; found && n < ADDRESSES_MAX; found = found->ai_next) {
+    for (; found && n < max; found = found->ai_next) {
         struct ip ip;
         if (ip_of_sockaddr(found->ai_addr, &ip))
             ip_text(&ip, at[n++].text);
@@ -195,7 +209,7 @@ static size_t collect(const struct addrinfo *found, struct address *at)
     for (size_t i = 0; i < n; i++)
         if (i == 0 || strcmp(at[i].text, at[kept - 1].text) != 0)
             at[kept++] = at[i];
-    return kept;
+    return kept < ADDRESSES_MAX ? kept : ADDRESSES_MAX;
 }
 
 static bool same_addresses(const struct name *n, const struct address *at, size_t count)
@@ -208,15 +222,23 @@ static bool same_addresses(const struct name *n, const struct address *at, size_
     return true;
 }
 
-static void take(struct name *n, const struct addrinfo *found)
+static size_t count_found(const struct addrinfo *found)
 {
-    struct address *at = calloc(ADDRESSES_MAX, sizeof(*at));
-    if (!at)
-        return;
-    size_t count = collect(found, at);
+    size_t n = 0;
+    for (; found && n < FOUND_MAX; found = found->ai_next)
+        n++;
+    return n;
+}
+
+/* Whether there were addresses in it. */
+static bool take(struct name *n, const struct addrinfo *found)
+{
+    size_t max = count_found(found);
+    struct address *at = calloc(max + 1, sizeof(*at));
+    size_t count = at ? collect(found, at, max) : 0;
     if (count == 0 || same_addresses(n, at, count)) {
         free(at);
-        return;
+        return count > 0;
     }
     free(n->at);
     n->at = at;
@@ -224,6 +246,7 @@ static void take(struct name *n, const struct addrinfo *found)
     for (struct resolver_watch *w = n->owner->watches; w; w = w->next)
         if (uses(w->backend, n->host))
             refresh(w);
+    return true;
 }
 
 static void free_if_over(struct name *n)
@@ -242,20 +265,21 @@ static void schedule(struct name *n)
     uv_timer_start(&n->timer, on_timer, n->n > 0 ? n->owner->resolve_ms : RETRY_MS, 0);
 }
 
+/* STATUS of a look-up that has ended; 0: it found something. */
+static void settle(struct name *n, int status)
+{
+    if ((status < 0) != n->is_failing)
+        say(n->owner, n->host, status < 0 ? uv_strerror(status) : NULL);
+    n->is_failing = status < 0;
+    schedule(n);
+}
+
 static void on_found(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
 {
     struct name *n = req->data;
     n->looking = false;
-    if (n->users > 0) {
-        if (status < 0 && !n->is_failing)
-            say(n->owner, n->host, uv_strerror(status));
-        if (status == 0 && n->is_failing)
-            say(n->owner, n->host, NULL);
-        n->is_failing = status < 0;
-        if (status == 0)
-            take(n, found);
-        schedule(n);
-    }
+    if (n->users > 0)
+        settle(n, status < 0 || take(n, found) ? status : UV_EAI_NODATA);
     uv_freeaddrinfo(found);
     free_if_over(n);
 }
@@ -267,10 +291,11 @@ static void look(struct name *n)
         return;
     n->lookup.data = n;
     n->looking = true;
-    if (n->owner->lookup(n->owner->loop, &n->lookup, on_found, n->host, NULL, &hints) == 0)
+    int status = n->owner->lookup(n->owner->loop, &n->lookup, on_found, n->host, NULL, &hints);
+    if (status == 0)
         return;
     n->looking = false;
-    schedule(n);
+    settle(n, status);
 }
 
 static void on_timer(uv_timer_t *t)
@@ -352,11 +377,15 @@ void resolver_set_log(struct resolver *r, resolver_log *log, void *ctx)
 
 void resolver_set_interval(struct resolver *r, uint32_t resolve_ms)
 {
+    bool changed = r->resolve_ms != resolve_ms;
     r->resolve_ms = resolve_ms;
+    for (struct name *n = r->names; changed && n; n = n->next)
+        if (!n->looking)
+            schedule(n);
 }
 
-struct resolver_watch *resolver_watch(struct resolver *r, const struct conf_backend *backend, resolver_publish *publish,
-                                      void *ctx)
+struct resolver_watch *resolver_watch(struct resolver *r, const struct conf_backend *backend,
+                                      resolver_publish *publish, void *ctx)
 {
     struct resolver_watch *w = calloc(1, sizeof(*w));
     if (!w)

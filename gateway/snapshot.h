@@ -1,11 +1,12 @@
 /*
  * snapshot.h: a configuration in use.
  *
- * What workers share of the configuration: the checked file, the router built from it, and for each backend its metrics.
- * Immutable and counted: a request finishes on the snapshot that it began with, and the last one to let go frees it.
+ * What workers share of the configuration: the checked file, the router built from it, and for each backend
+ * its metrics. Immutable and counted: a request finishes on the snapshot that it began with, and the last one
+ * to let go frees it.
  *
- * A worker holds each snapshot through one struct snapshot_use of its own, which also has the worker's balancers. Uses
- * are counted without atomics, by the worker alone; the snapshot only counts its uses.
+ * A worker holds each snapshot through one struct snapshot_use of its own, which also has the worker's
+ * balancers. Uses are counted without atomics, by the worker alone; the snapshot only counts its uses.
  */
 #ifndef GATEWAY_SNAPSHOT_H
 #define GATEWAY_SNAPSHOT_H
@@ -18,8 +19,8 @@
 
 struct snapshot {
     _Atomic uint32_t refs;
-    struct conf *conf;      /* owned */
-    struct router *router;  /* owned */
+    struct conf *conf;                 /* owned */
+    struct router *router;             /* owned */
     struct metrics_route **routes;     /* by index of conf->routes */
     struct metrics_backend **backends; /* by index of conf->backends */
 };
@@ -31,9 +32,9 @@ void snapshot_put(struct snapshot *s);
 
 /* A worker's hold on a snapshot. */
 struct snapshot_use {
-    struct snapshot *snapshot; /* counted */
-    uint32_t refs;             /* requests on it, and 1 while it is the worker's current one */
-    struct snapshot_use *next; /* the worker's older ones */
+    struct snapshot *snapshot;    /* counted */
+    uint32_t refs;                /* requests on it, and 1 while it is the worker's current one */
+    struct snapshot_use *next;    /* the worker's older ones */
     struct balancer *balancers[]; /* by index of conf->backends; NULL: no address known yet */
 };
 

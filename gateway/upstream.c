@@ -1,19 +1,19 @@
 /*
  * upstream.c: connect-only libcurl handles as a connection pool.
  *
- * While a connection is being made libcurl owns its events: it tells us which socket to watch for what, and we tell it
- * what happened. Once it is made the socket is ours, and the easy handle only stays in the multi handle so that the
- * connection lives.
+ * While a connection is being made libcurl owns its events: it tells us which socket to watch for what, and
+ * we tell it what happened. Once it is made the socket is ours, and the easy handle only stays in the multi
+ * handle so that the connection lives.
  *
  * Invariants:
  *   - a connection is in exactly one state, changed by set_state(), which also moves it between the lists;
  *   - a socket has one uv_poll handle, used in turn by libcurl (CONNECTING) and by us;
  *   - the memory of a connection is freed only when libuv has closed its handle.
  *
- * libcurl 7.88 looks through all connections of a multi handle when it makes another, and closes those that it takes for
- * idle: older than CURLOPT_MAXAGE_CONN (118 s by default) or with bytes waiting. A connect-only connection counts as
- * idle until the first curl_easy_recv or curl_easy_send has bound the handle to it again; so we read once as soon as it
- * is made, which also finds a server that talks before it is asked.
+ * libcurl 7.88 looks through all connections of a multi handle when it makes another, and closes those that
+ * it takes for idle: older than CURLOPT_MAXAGE_CONN (118 s by default) or with bytes waiting. A connect-only
+ * connection counts as idle until the first curl_easy_recv or curl_easy_send has bound the handle to it
+ * again; so we read once as soon as it is made, which also finds a server that talks before it is asked.
  */
 #include "gateway/upstream.h"
 
@@ -36,7 +36,8 @@ struct upstream_pool {
     unsigned nopen;
 };
 
-/* A libuv handle outlives the connection that used it until its close callback, so it is a thing of its own. */
+/* A libuv handle outlives the connection that used it until its close callback, so it is a thing of its own.
+ */
 struct conn_poll {
     uv_poll_t handle;
     struct upstream_conn *conn; /* NULL once closing */
@@ -48,7 +49,7 @@ struct upstream_conn {
     struct upstream *owner;
     struct endpoint *endpoint; /* counted */
     enum conn_state state;
-    struct upstream_conn *next, *prev;         /* in owner->all */
+    struct upstream_conn *next, *prev;           /* in owner->all */
     struct upstream_conn *next_idle, *prev_idle; /* in the pool's idle list */
     const struct upstream_user *user;
     void *ctx;
@@ -67,7 +68,7 @@ struct upstream {
     struct wheel *wheel;
     unsigned worker;
     CURLM *multi;
-    uv_timer_t timer; /* libcurl's */
+    uv_timer_t timer;  /* libcurl's */
     bool has_messages; /* libcurl may have something to report */
     struct upstream_conn *all;
     struct upstream_stats stats;
@@ -81,7 +82,8 @@ static void count(_Atomic uint32_t *gauge, int by)
 
 static void count_up(_Atomic uint64_t *counter)
 {
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
 }
 
 static struct upstream_pool **pool_slot(const struct upstream_conn *c)
@@ -242,7 +244,8 @@ static void idle_link(struct upstream_conn *c)
     pool->idle = c;
     pool->nidle++;
     count(&c->owner->stats.idle, 1);
-    wheel_set(c->owner->wheel, &c->idle_end, c->owner->wheel->now_ns + c->keepalive.idle_ms * UINT64_C(1000000));
+    wheel_set(c->owner->wheel, &c->idle_end,
+              c->owner->wheel->now_ns + c->keepalive.idle_ms * UINT64_C(1000000));
 }
 
 static void set_state(struct upstream_conn *c, enum conn_state state)
@@ -524,7 +527,8 @@ static ssize_t send_tls(struct upstream_conn *c, const struct iovec *iov, int n,
         size_t done = 0;
         while (done < iov[i].iov_len) {
             size_t now = 0;
-            CURLcode code = curl_easy_send(c->easy, (char *)iov[i].iov_base + done, iov[i].iov_len - done, &now);
+            CURLcode code =
+                curl_easy_send(c->easy, (char *)iov[i].iov_base + done, iov[i].iov_len - done, &now);
             if (code == CURLE_AGAIN)
                 return (ssize_t)(sent + done);
             if (code != CURLE_OK) {

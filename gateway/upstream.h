@@ -1,25 +1,25 @@
 /*
  * upstream.h: connections to backends, and the pools that keep them.
  *
- * libcurl resolves nothing here (addresses are given) but connects, does TLS and keeps the connection: each one is an
- * easy handle with CURLOPT_CONNECT_ONLY in the worker's multi handle. Bytes go over it by upstream_send and
- * upstream_recv, straight on the socket for plain HTTP, through libcurl for TLS. What the bytes mean is the business of
- * forward.h.
+ * libcurl resolves nothing here (addresses are given) but connects, does TLS and keeps the connection: each
+ * one is an easy handle with CURLOPT_CONNECT_ONLY in the worker's multi handle. Bytes go over it by
+ * upstream_send and upstream_recv, straight on the socket for plain HTTP, through libcurl for TLS. What the
+ * bytes mean is the business of forward.h.
  *
- * A connection has one user at a time. upstream_acquire gives an idle one at once, or begins to connect and reports
- * later. Idle connections are watched: whatever arrives on one ends it, so that no stray byte meets the next request.
+ * A connection has one user at a time. upstream_acquire gives an idle one at once, or begins to connect and
+ * reports later. Idle connections are watched: whatever arrives on one ends it, so that no stray byte meets
+ * the next request.
  *
  *     struct upstream_want want = {.endpoint = e, .backend = b, .user = &my_user, .ctx = x};
  *     switch (upstream_acquire(u, &want, &conn, &err)) {
  *     case UPSTREAM_READY:   send on conn
- *     case UPSTREAM_PENDING: conn is lent; user->connected(ctx) or user->failed(ctx, reason, err) will be called
- *     case UPSTREAM_FULL:    max_connections are open and busy
- *     case UPSTREAM_ERROR:   err says why
+ *     case UPSTREAM_PENDING: conn is lent; user->connected(ctx) or user->failed(ctx, reason, err) will be
+ * called case UPSTREAM_FULL:    max_connections are open and busy case UPSTREAM_ERROR:   err says why
  *     }
  *
- * All calls are the owning worker's. The functions of a user are called from the worker's loop only, never from inside a
- * call of this interface. After failed() the connection is gone; otherwise the user gives it back with
- * upstream_release.
+ * All calls are the owning worker's. The functions of a user are called from the worker's loop only, never
+ * from inside a call of this interface. After failed() the connection is gone; otherwise the user gives it
+ * back with upstream_release.
  */
 #ifndef GATEWAY_UPSTREAM_H
 #define GATEWAY_UPSTREAM_H
@@ -64,13 +64,14 @@ struct upstream_stats {
 /* WORKER is the index into endpoint slots. NULL when memory is short. */
 MUST_USE struct upstream *upstream_new(uv_loop_t *loop, struct wheel *wheel, unsigned worker);
 
-/* The end: close every idle connection; those in use must have been released. The loop must run on until the handles are
- * closed; then upstream_free. */
+/* The end: close every idle connection; those in use must have been released. The loop must run on until the
+ * handles are closed; then upstream_free. */
 void upstream_close(struct upstream *u);
 void upstream_free(struct upstream *u);
 const struct upstream_stats *upstream_stats(const struct upstream *u);
 
-/* Report connections that were made or failed. To be called before the loop waits, and after every acquire. */
+/* Report connections that were made or failed. To be called before the loop waits, and after every acquire.
+ */
 void upstream_run_pending(struct upstream *u);
 bool upstream_has_pending(const struct upstream *u);
 

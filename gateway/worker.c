@@ -1,8 +1,9 @@
 /*
  * worker.c: see worker.h.
  *
- * A turn of the loop: events mark what there is to do (libmicrohttpd is poked, libcurl has messages, exchanges are
- * woken), and turn() does it, before the loop waits again. Nothing is called back from inside a call.
+ * A turn of the loop: events mark what there is to do (libmicrohttpd is poked, libcurl has messages,
+ * exchanges are woken), and turn() does it, before the loop waits again. Nothing is called back from inside a
+ * call.
  */
 #include "gateway/worker.h"
 
@@ -14,20 +15,20 @@
 #include "gateway/metrics.h"
 #include "lib/clock.h"
 
-#define TICK_NS         (UINT64_C(1000000) * WORKER_TICK_MS)
-#define TURN_ROUNDS     8
-#define MAILBOX_MAX     65536
-#define EXCHANGES_KEPT  1024
-#define BUFFERS_KEPT    256
-#define EXCHANGES_MAX   65536 /* requests at once */
+#define TICK_NS        (UINT64_C(1000000) * WORKER_TICK_MS)
+#define TURN_ROUNDS    8
+#define MAILBOX_MAX    65536
+#define EXCHANGES_KEPT 1024
+#define BUFFERS_KEPT   256
+#define EXCHANGES_MAX  65536 /* requests at once */
 
 struct worker_message {
     struct message base; /* first */
     enum worker_message_type type;
     struct snapshot *snapshot;
-    size_t backend;                /* WORKER_ADDRESSES: of this one */
+    size_t backend; /* WORKER_ADDRESSES: of this one */
     struct endpoint_list *list;
-    struct endpoint_list **lists;  /* WORKER_SNAPSHOT: of all; owned */
+    struct endpoint_list **lists; /* WORKER_SNAPSHOT: of all; owned */
 };
 
 /* ---- messages ---- */
@@ -172,7 +173,8 @@ static void close_all(struct worker *w)
     uv_close((uv_handle_t *)&w->mail, NULL);
 }
 
-/* Do what there is to do: report connections, let libmicrohttpd work, and again, for each makes work for the other. */
+/* Do what there is to do: report connections, let libmicrohttpd work, and again, for each makes work for the
+ * other. */
 static void turn(struct worker *w)
 {
     bool more = true;

@@ -1,9 +1,9 @@
 /*
  * worker.h: one thread per core, and all it owns.
  *
- * A worker is a libuv loop with a front end, a pool of backend connections, object pools, timers and a mailbox. A request
- * is born, served and logged on one worker. Others reach it by message only: a new configuration, new addresses of a
- * backend, drain, stop.
+ * A worker is a libuv loop with a front end, a pool of backend connections, object pools, timers and a
+ * mailbox. A request is born, served and logged on one worker. Others reach it by message only: a new
+ * configuration, new addresses of a backend, drain, stop.
  *
  * What is in struct worker belongs to its thread, except the atomics and what says otherwise.
  */
@@ -31,7 +31,8 @@ struct worker_setup {
     const struct listener *listeners;
     size_t nlisteners;
     struct snapshot *snapshot; /* the worker takes its own reference */
-    struct endpoint_list **lists; /* addresses of its backends, NULL where none is known; only read during the start */
+    struct endpoint_list *
+        *lists; /* addresses of its backends, NULL where none is known; only read during the start */
     struct metrics *metrics;
     struct logwriter *access_log; /* NULL: off */
 };

@@ -1,9 +1,9 @@
 /*
  * arena.h: memory that is given back all at once.
  *
- * Everything one request needs is cut from its arena and dies with it. The first block may be lent by the owner (the
- * request object carries it), so that a usual request makes no allocation at all. The arena has a ceiling; past it, or
- * when malloc fails, arena_alloc gives NULL and the request fails, nothing else.
+ * Everything one request needs is cut from its arena and dies with it. The first block may be lent by the
+ * owner (the request object carries it), so that a usual request makes no allocation at all. The arena has a
+ * ceiling; past it, or when malloc fails, arena_alloc gives NULL and the request fails, nothing else.
  *
  *     struct arena a;
  *     arena_init(&a, x->first_block, sizeof(x->first_block), 64 << 10);

@@ -1,8 +1,8 @@
 /*
  * check.h: assertions that stay in release builds.
  *
- * CHECK() is for faults of our own: a broken invariant ends the process with a line on stderr that says where. No byte
- * that comes from a client, a backend or Redis may ever reach a CHECK.
+ * CHECK() is for faults of our own: a broken invariant ends the process with a line on stderr that says
+ * where. No byte that comes from a client, a backend or Redis may ever reach a CHECK.
  *
  * Thread-safe. MUST_USE marks a result that the caller may not drop.
  */

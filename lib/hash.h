@@ -1,8 +1,9 @@
 /*
  * hash.h: a 64-bit hash of bytes.
  *
- * xxHash (XXH3), the same on every machine, so that gateways agree on what it places. It is no defence against chosen
- * keys: use it where a collision costs balance only, as on a ring, not for tables that clients fill.
+ * xxHash (XXH3), the same on every machine, so that gateways agree on what it places. It is no defence
+ * against chosen keys: use it where a collision costs balance only, as on a ring, not for tables that clients
+ * fill.
  *
  * Pure functions, any thread. Source: the xxHash specification, XXH3_64bits_withSeed.
  */

@@ -1,11 +1,13 @@
 /*
  * hash_ring.c: a sorted array of points, searched by halving.
  *
- * Points of equal hash are ordered by the hash of their node's name, so that a collision resolves in the same way for
- * everyone.
+ * Points of equal hash are ordered by the hash of their node's name, so that a collision resolves in the same
+ * way for everyone. What is hashed again is put into little-endian order first, so that machines of either
+ * order agree.
  */
 #include "lib/hash_ring.h"
 
+#include <endian.h>
 #include <stdlib.h>
 
 #include "lib/hash.h"
@@ -27,7 +29,9 @@ static int by_hash(const void *a, const void *b)
     const struct point *p = a, *q = b;
     if (p->hash != q->hash)
         return p->hash < q->hash ? -1 : 1;
-    return p->name_hash < q->name_hash ? -1 : p->name_hash > q->name_hash;
+    if (p->name_hash != q->name_hash)
+        return p->name_hash < q->name_hash ? -1 : 1;
+    return p->node < q->node ? -1 : p->node > q->node;
 }
 
 /* Points of a node, where TOTAL would be those of all nodes without the bound. */
@@ -56,8 +60,10 @@ struct hash_ring *hash_ring_new(const struct hash_ring_node *nodes, size_t n)
     r->npoints = npoints;
     for (size_t i = 0; i < n; i++) {
         uint64_t name_hash = hash_bytes(nodes[i].name.p, nodes[i].name.len, 0);
+        uint64_t bytes = htole64(name_hash);
         for (size_t k = points_of(nodes[i].weight, total); k-- > 0;)
-            r->points[at++] = (struct point){hash_bytes(&name_hash, sizeof(name_hash), k + 1), name_hash, (uint32_t)i};
+            r->points[at++] =
+                (struct point){hash_bytes(&bytes, sizeof(bytes), k + 1), name_hash, (uint32_t)i};
     }
     qsort(r->points, npoints, sizeof(r->points[0]), by_hash);
     return r;

@@ -1,17 +1,23 @@
 /*
  * hash_ring.h: consistent hashing.
  *
- * Nodes stand on a circle of 64-bit points, each at many of them in proportion to its weight; a key belongs to the node
- * of the next point. A node that comes or goes moves only the keys that it gets or had: about its share. Points depend on
- * the names of nodes alone, so the order in which they are given does not matter and all who know the same names agree.
+ * Nodes stand on a circle of 64-bit points, each at many of them in proportion to its weight; a key belongs
+ * to the node of the next point. A node that comes or goes moves only the keys that it gets or had: about its
+ * share. Points depend on the names of nodes alone, so the order in which they are given does not matter and
+ * all who know the same names agree.
  *
  *     struct hash_ring *r = hash_ring_new(nodes, n);
  *     size_t owner = hash_ring_owner(r, hash_bytes(key, len, 0));       // index into nodes
  *     hash_ring_walk(r, hash, &w);
  *     while (hash_ring_next(r, &w, &i)) ...                             // its successors, each node once
  *
- * Immutable once made: any thread may look up. Names are not kept. Sources: Karger et al., "Consistent hashing and random
- * trees", 1997; virtual nodes as in Chord (Stoica et al., 2001).
+ * With n nodes of equal weight a node's share of the keys is 1/n give or take about 8 % of it (1 / sqrt(160),
+ * one standard deviation); that a node moves only its own keys holds as long as all weights together stay
+ * below the bound on points.
+ *
+ * Immutable once made: any thread may look up. Names are not kept. Sources: Karger et al., "Consistent
+ * hashing and random trees", 1997; virtual nodes as in Chord (Stoica et al., 2001); 160 points for each as in
+ * ketama (Jones, 2007).
  */
 #ifndef LIB_HASH_RING_H
 #define LIB_HASH_RING_H

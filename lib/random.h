@@ -1,11 +1,11 @@
 /*
  * random.h: random numbers, fast and not secret.
  *
- * For request ids, jitter and choosing among servers; never for keys or tokens. One struct for each thread, seeded by
- * the kernel; tests seed it by hand to get the same numbers again.
+ * For request ids, jitter and choosing among servers; never for keys or tokens. One struct for each thread,
+ * seeded by the kernel; tests seed it by hand to get the same numbers again.
  *
- * Source: xoshiro256**, Blackman and Vigna, "Scrambled linear pseudorandom number generators", 2018; SplitMix64 spreads
- * a small seed over its state.
+ * Source: xoshiro256**, Blackman and Vigna, "Scrambled linear pseudorandom number generators", 2018;
+ * SplitMix64 spreads a small seed over its state.
  */
 #ifndef LIB_RANDOM_H
 #define LIB_RANDOM_H

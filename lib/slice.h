@@ -1,8 +1,8 @@
 /*
  * slice.h: a pointer and a length, passed by value.
  *
- * A slice never owns its bytes, is not NUL-terminated and may hold any byte. The empty slice is {"", 0} or {NULL, 0};
- * every function takes both. Pure functions, callable from any thread.
+ * A slice never owns its bytes, is not NUL-terminated and may hold any byte. The empty slice is {"", 0} or
+ * {NULL, 0}; every function takes both. Pure functions, callable from any thread.
  *
  *     struct slice name = SLICE("host");
  *     if (slice_eq_nocase(field.name, name)) ...

@@ -1,9 +1,9 @@
 /*
  * wheel.c: a hashed timing wheel.
  *
- * Each slot is a ring with a head; an entry lies in the slot of its due tick modulo the number of slots, and one that is
- * due in a later round stays there until its round comes. A run moves a slot's ring aside first, so that what the
- * functions set meanwhile is never visited twice.
+ * Each slot is a ring with a head; an entry lies in the slot of its due tick modulo the number of slots, and
+ * one that is due in a later round stays there until its round comes. A run moves a slot's ring aside first,
+ * so that what the functions set meanwhile is never visited twice.
  */
 #include "lib/wheel.h"
 

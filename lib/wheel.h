@@ -1,8 +1,8 @@
 /*
  * wheel.h: many deadlines, cheaply (a hashed timing wheel).
  *
- * Setting and cancelling are a list operation each. Deadlines are met to the wheel's tick, never early. An entry is
- * embedded in what it is about and is owned by one thread.
+ * Setting and cancelling are a list operation each. Deadlines are met to the wheel's tick, never early. An
+ * entry is embedded in what it is about and is owned by one thread.
  *
  *     struct wheel w;
  *     wheel_init(&w, 50 * 1000000, now_ns);
@@ -10,8 +10,8 @@
  *     wheel_set(&w, &entry, now_ns + 5 * SECOND);
  *     wheel_run(&w, now_ns);           // every tick: calls expired() for what is due
  *
- * An entry is out of the wheel when its function is called; the function may set it again, or set and cancel any other.
- * For a deadline that moves all the time, let it fire and set it again for the time that is left.
+ * An entry is out of the wheel when its function is called; the function may set it again, or set and cancel
+ * any other. For a deadline that moves all the time, let it fire and set it again for the time that is left.
  *
  * Source: Varghese and Lauck, "Hashed and hierarchical timing wheels", 1987 (scheme 6).
  */
@@ -35,8 +35,8 @@ struct wheel_entry {
 
 struct wheel {
     uint64_t tick_ns;
-    uint64_t now_ns; /* what the owner last said: near enough for deadlines, and free */
-    uint64_t done; /* number of the last tick that was run */
+    uint64_t now_ns;                      /* what the owner last said: near enough for deadlines, and free */
+    uint64_t done;                        /* number of the last tick that was run */
     struct wheel_entry slot[WHEEL_SLOTS]; /* heads of rings */
 };
 

@@ -52,5 +52,6 @@ daemon_stop() {
         { iptables -P FORWARD ACCEPT && iptables -F && iptables -X; } 2>/dev/null || true
     iptables-restore <"$daemon_dir/iptables.before" || true
     echo "$daemon_forward" >/proc/sys/net/ipv4/ip_forward
+    awk -v dir="$daemon_dir/" 'index($2, dir) == 1 { print $2 }' /proc/mounts | xargs -r -n 1 umount || true
     rm -rf --one-file-system "$daemon_dir"
 }

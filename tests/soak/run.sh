@@ -1,5 +1,5 @@
 #!/bin/sh
-# Soak the gateway: run.sh [--nginx] [--reload] [options of soak]. In the environment: REQUESTS (20000), SEED, PORT (the
+# Soak the gateway: run.sh [--nginx] [--reload] [options of soak]. In the environment: REQUESTS (4000), SEED, PORT (the
 # first of two ports, 21900), BUILD (build). --nginx puts nginx in the gateway's place, for comparison; --reload sends
 # SIGHUP ten times a second meanwhile.
 set -eu
@@ -37,7 +37,7 @@ end() {
     wait $proxy || { echo "FAILED  $under_test did not end well ($?)" && status=1; }
     if [ $status -ne 0 ]; then
         echo "--- the end of its log"
-        cat "$dir"/log "$dir"/*.err 2>/dev/null | tail -n 30
+        cat "$dir"/log "$dir"/*.err 2>/dev/null | tail -n 60
     fi
     rm -rf "$dir"
     exit $status
@@ -56,4 +56,4 @@ until python3 -c "import socket; socket.create_connection(('127.0.0.1', $port))"
 done
 
 [ -z "$reload" ] || set -- --reload-pid $proxy --reload-ms 100 "$@"
-"$build/soak" --port "$port" --origin $((port + 1)) --pid $proxy --requests "${REQUESTS:-20000}" --seed "${SEED:-1}" "$@"
+"$build/soak" --port "$port" --origin $((port + 1)) --pid $proxy --requests "${REQUESTS:-4000}" --seed "${SEED:-1}" "$@"

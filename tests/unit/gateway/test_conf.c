@@ -43,7 +43,7 @@ START_TEST(what_is_not_said_has_its_default)
     ck_assert_ptr_null(c->admin.listen.address);
     ck_assert_uint_eq(c->client.head_timeout_ms, 10000);
     ck_assert_uint_eq(c->client.idle_timeout_ms, 75000);
-    ck_assert_uint_eq(c->client.max_head, 16384);
+    ck_assert_uint_eq(c->client.max_head, 8192);
     ck_assert_uint_eq(c->client.max_fields, 100);
     ck_assert_uint_eq(c->client.max_connections, 10000);
     ck_assert_str_eq(c->log.access, "stdout");

@@ -9,7 +9,7 @@ struct probe {
     unsigned fired;
     uint64_t fired_ns;
     struct wheel *wheel;
-    uint64_t again_ns; /* set again for this time when it fires; 0: not */
+    uint64_t again_ns;          /* set again for this time when it fires; 0: not */
     struct wheel_entry *victim; /* cancelled when it fires */
 };
 
@@ -82,7 +82,8 @@ START_TEST(an_entry_may_set_itself_again_and_be_moved)
     struct wheel w;
     now = 0;
     wheel_init(&w, TICK, now);
-    struct probe a = {.entry.expired = on_expired, .wheel = &w, .again_ns = 20 * TICK}, b = {.entry.expired = on_expired};
+    struct probe a = {.entry.expired = on_expired, .wheel = &w, .again_ns = 20 * TICK},
+                 b = {.entry.expired = on_expired};
     wheel_set(&w, &a.entry, 3 * TICK);
     wheel_set(&w, &b.entry, 3 * TICK);
     wheel_set(&w, &b.entry, 30 * TICK);
