@@ -8,7 +8,7 @@
  * The functions below come in the order of an exchange: choose and connect, send, read the head, read the
  * body, end.
  */
-#include "gateway/forward.h"
+#include "gateway/forward_internal.h"
 
 #include "gateway/exchange.h"
 #include "gateway/front.h"
@@ -21,9 +21,8 @@
 #define MS UINT64_C(1000000)
 
 static const struct upstream_user forward_user;
-static void read_head(struct exchange *x);
 
-static void fail(struct exchange *x, enum reason reason)
+void forward_fail(struct exchange *x, enum reason reason)
 {
     exchange_fail(x, reason);
     exchange_wake(x);
@@ -52,7 +51,7 @@ static void arm(struct forward *f)
     wheel_set(&exchange_of(f)->worker->wheel, &f->deadline, due);
 }
 
-static void set_phase(struct forward *f, uint32_t ms, enum reason reason)
+void forward_set_phase(struct forward *f, uint32_t ms, enum reason reason)
 {
     f->phase_reason = reason;
     f->phase_due_ns = ms ? exchange_of(f)->worker->wheel.now_ns + ms * MS : 0;
@@ -75,7 +74,7 @@ static void on_deadline(struct wheel_entry *e)
     err_set(&x->err, ERR_UPSTREAM, "%s", total ? "the exchange took too long" : "no progress in time");
     err_add(&x->err, "%s", f->addr);
     forward_undo(x);
-    fail(x, total ? REASON_TOTAL_TIMEOUT : f->phase_reason);
+    forward_fail(x, total ? REASON_TOTAL_TIMEOUT : f->phase_reason);
 }
 
 /* ---- choose and connect ---- */
@@ -208,7 +207,7 @@ static void on_connect_failed(void *ctx, enum reason reason, const struct err *e
     f->state = FORWARD_IDLE;
     x->err = *err;
     if (!try_next(x))
-        fail(x, reason);
+        forward_fail(x, reason);
 }
 
 enum step_result forward_step(struct exchange *x)
@@ -247,14 +246,14 @@ static bool can_resend(const struct exchange *x)
     return http_method_is_idempotent(x->record.method_kind) && (!f->body_sent_any || f->replay);
 }
 
-static void give_back_buffer(struct exchange *x)
+void forward_give_back_buffer(struct exchange *x)
 {
     if (x->forward.buffer)
         pool_put(&x->worker->buffers, x->forward.buffer);
     x->forward.buffer = NULL;
 }
 
-static void drop_conn(struct exchange *x, bool reusable)
+void forward_drop_conn(struct exchange *x, bool reusable)
 {
     struct forward *f = &x->forward;
     if (!f->conn)
@@ -265,14 +264,14 @@ static void drop_conn(struct exchange *x, bool reusable)
 }
 
 /* The connection broke before the answer's head was complete. */
-static void broken_before_answer(struct exchange *x, enum reason reason)
+void forward_broken(struct exchange *x, enum reason reason)
 {
     struct forward *f = &x->forward;
     bool again = can_resend(x);
     struct endpoint *e = f->endpoint;
     err_add(&x->err, "%s", f->addr);
-    drop_conn(x, false);
-    give_back_buffer(x);
+    forward_drop_conn(x, false);
+    forward_give_back_buffer(x);
     f->state = FORWARD_IDLE;
     if (again) {
         f->was_reset = true;
@@ -285,7 +284,7 @@ static void broken_before_answer(struct exchange *x, enum reason reason)
             return;
         reason = REASON_CONNECT_FAILED;
     }
-    fail(x, reason);
+    forward_fail(x, reason);
 }
 
 /* What is to go out next, in order; at most SEND_PIECES pieces. */
@@ -360,7 +359,7 @@ static ssize_t push(struct exchange *x, struct slice data)
     if (sent < 0) {
         /* The answer may lie there already (413 and goodbye): look before giving up. */
         f->send_broke = true;
-        read_head(x);
+        forward_read_head(x);
         return -1;
     }
     size_t n = (size_t)sent;
@@ -378,7 +377,7 @@ static ssize_t push(struct exchange *x, struct slice data)
     return (ssize_t)taken;
 }
 
-static bool all_sent(const struct forward *f)
+bool forward_all_sent(const struct forward *f)
 {
     return f->body_over && f->head_sent == f->head.len && f->frame_sent == f->frame_len &&
            f->replay_sent == f->replay_len && f->last_sent == f->last.len;
@@ -396,14 +395,14 @@ static void flush(struct exchange *x)
     struct forward *f = &x->forward;
     if (push(x, (struct slice){"", 0}) < 0 || f->state != FORWARD_SENDING)
         return;
-    if (all_sent(f)) {
+    if (forward_all_sent(f)) {
         f->state = FORWARD_WAITING;
         upstream_watch(f->conn, true, false);
-        set_phase(f, f->conf->timeout.first_byte_ms, REASON_UPSTREAM_TIMEOUT);
+        forward_set_phase(f, f->conf->timeout.first_byte_ms, REASON_UPSTREAM_TIMEOUT);
         return;
     }
     upstream_watch(f->conn, true, has_pending(f));
-    set_phase(f, f->conf->timeout.between_bytes_ms, REASON_UPSTREAM_TIMEOUT);
+    forward_set_phase(f, f->conf->timeout.between_bytes_ms, REASON_UPSTREAM_TIMEOUT);
 }
 
 /*
@@ -421,9 +420,9 @@ static void start_sending(struct exchange *x)
     f->head_sent = 0;
     if (f->head.len == 0) {
         err_set(&x->err, ERR_CLIENT, "request head is too large to forward");
-        drop_conn(x, true);
+        forward_drop_conn(x, true);
         f->state = FORWARD_IDLE;
-        fail(x, REASON_HEAD_TOO_LARGE);
+        forward_fail(x, REASON_HEAD_TOO_LARGE);
         return;
     }
     if (f->body_over || f->replay_len > 0 || x->head.framing == HTTP1_CHUNKED)
@@ -468,7 +467,7 @@ size_t forward_take_body(struct exchange *x, struct slice data)
             break;
         keep_for_replay(f, (struct slice){data.p + taken, (size_t)n});
         taken += (size_t)n;
-        set_phase(f, f->conf->timeout.between_bytes_ms, REASON_UPSTREAM_TIMEOUT);
+        forward_set_phase(f, f->conf->timeout.between_bytes_ms, REASON_UPSTREAM_TIMEOUT);
     }
     if (f->state == FORWARD_SENDING && taken < data.len)
         upstream_watch(f->conn, true, true);
@@ -497,311 +496,20 @@ void forward_end_body(struct exchange *x, struct http_fields trailers)
         flush(x);
 }
 
-/* ---- read the head of the answer ---- */
-
-/* The last byte of the answer was read. */
-static void finish_answer(struct exchange *x, bool clean)
-{
-    struct forward *f = &x->forward;
-    f->complete = true;
-    x->record.upstream_end_ns = clock_now_ns();
-    drop_conn(x, clean && f->answer.keep_alive);
-    f->state = FORWARD_IDLE;
-    wheel_cancel(&f->deadline);
-}
-
-static void malformed(struct exchange *x, const char *why)
-{
-    err_set(&x->err, ERR_UPSTREAM, "%s", why);
-    err_add(&x->err, "answer of %s", x->forward.addr);
-    forward_undo(x);
-    fail(x, REASON_UPSTREAM_MALFORMED);
-}
-
-/* Bytes behind the head: what of them is body, and is it all? CLEAN: nothing came behind it. */
-static bool begin_body(struct exchange *x, bool *all, bool *clean)
-{
-    struct forward *f = &x->forward;
-    struct forward_buffer *b = f->buffer;
-    size_t got = b->have - b->at, used = got;
-    *all = false;
-    switch (f->answer.framing) {
-    case HTTP1_NO_BODY:
-        *all = true;
-        used = 0;
-        break;
-    case HTTP1_LENGTH:
-        used = got > f->answer.length ? (size_t)f->answer.length : got;
-        f->left = f->answer.length - used;
-        *all = f->left == 0;
-        break;
-    case HTTP1_CHUNKED: {
-        if (!(f->trailer_space = arena_alloc(&x->arena, FORWARD_TRAILERS_MAX)))
-            return false;
-        chunked_init(&f->chunked, f->trailer_space, FORWARD_TRAILERS_MAX);
-        ssize_t n = chunked_decode(&f->chunked, b->bytes + b->at, got, &used);
-        if (n < 0)
-            return false;
-        *all = chunked_is_done(&f->chunked);
-        *clean = used == got;
-        b->have = b->at + (size_t)n;
-        return true;
-    }
-    case HTTP1_UNTIL_CLOSE:
-        break;
-    }
-    *clean = used == got;
-    b->have = b->at + used;
-    return true;
-}
-
-/* How the front end is to send the body. */
-static void shape_reply(struct exchange *x, bool all)
-{
-    struct forward *f = &x->forward;
-    struct reply *r = &x->reply;
-    r->status = f->answer.status;
-    r->length = f->answer.has_length ? f->answer.length : LENGTH_UNKNOWN;
-    if (f->answer.framing == HTTP1_NO_BODY) {
-        r->body = f->answer.has_length && r->status != 204 ? REPLY_LENGTH : REPLY_EMPTY;
-    } else if (all && f->answer.framing != HTTP1_UNTIL_CLOSE && chunked_trailers(&f->chunked).n == 0) {
-        r->body = REPLY_BYTES;
-        r->bytes = (struct slice){f->buffer->bytes + f->buffer->at, f->buffer->have - f->buffer->at};
-    } else {
-        r->body = REPLY_STREAM;
-    }
-}
-
-static void got_head(struct exchange *x, size_t head_len)
-{
-    struct forward *f = &x->forward;
-    bool early = !all_sent(f), all, clean = true;
-    f->buffer->at = head_len;
-    x->record.upstream_status = f->answer.status;
-    f->phase_due_ns = 0;
-    f->state = FORWARD_BODY;
-    if (!headers_answer(x, &f->answer)) {
-        forward_undo(x);
-        fail(x, REASON_OVERLOADED);
-        return;
-    }
-    if (!begin_body(x, &all, &clean)) {
-        malformed(x, "bad chunked coding");
-        return;
-    }
-    shape_reply(x, all);
-    if (all)
-        finish_answer(x, clean && !early);
-    else
-        upstream_watch(f->conn, false, false);
-    f->spoiled = early || !clean;
-    x->discard = early;
-    x->reply.ready = true;
-    exchange_wake(x);
-}
-
-/* Pass over an interim answer (RFC 9110, 15.2). False: enough of them. */
-static bool skip_interim(struct exchange *x, size_t head_len)
-{
-    struct forward *f = &x->forward;
-    struct forward_buffer *b = f->buffer;
-    if (f->answer.status == 101 || ++f->interim > HTTP1_INTERIM_MAX)
-        return false;
-    memmove(b->bytes, b->bytes + head_len, b->have - head_len);
-    b->have -= head_len;
-    return true;
-}
-
-/* Parse what is in the buffer. True when there is nothing to do but to read more. */
-static bool parse_head(struct exchange *x)
-{
-    struct forward *f = &x->forward;
-    struct forward_buffer *b = f->buffer;
-    while (b->have > 0) {
-        enum http1_fault fault = http1_response_parse(&f->answer, b->bytes, b->have);
-        if (fault == HTTP1_MORE)
-            break;
-        if (fault != HTTP1_OK) {
-            malformed(x, http1_fault_text(fault));
-            return false;
-        }
-        if (f->answer.status >= 200) {
-            got_head(x, f->answer.head_len);
-            return false;
-        }
-        if (!skip_interim(x, f->answer.head_len)) {
-            malformed(x, "too many interim answers, or a switch of protocols that nobody asked for");
-            return false;
-        }
-        http1_response_init(&f->answer, b->fields, FORWARD_FIELDS_MAX, x->record.method_kind == HTTP_HEAD);
-    }
-    if (b->have < FORWARD_BUFFER)
-        return true;
-    malformed(x, "head is too large");
-    return false;
-}
-
-static bool get_buffer(struct exchange *x)
-{
-    struct forward *f = &x->forward;
-    if (f->buffer)
-        return true;
-    f->buffer = pool_get(&x->worker->buffers);
-    if (!f->buffer)
-        return false;
-    f->buffer->at = f->buffer->have = 0;
-    http1_response_init(&f->answer, f->buffer->fields, FORWARD_FIELDS_MAX,
-                        x->record.method_kind == HTTP_HEAD);
-    return true;
-}
-
-static void read_head(struct exchange *x)
-{
-    struct forward *f = &x->forward;
-    if (!get_buffer(x)) {
-        forward_undo(x);
-        fail(x, REASON_OVERLOADED);
-        return;
-    }
-    for (;;) {
-        struct forward_buffer *b = f->buffer;
-        size_t room = FORWARD_BUFFER - b->have;
-        ssize_t n = upstream_recv(f->conn, b->bytes + b->have, room, &x->err);
-        if (n == UPSTREAM_AGAIN && !f->send_broke)
-            return;
-        if (n <= 0) {
-            if (n == 0)
-                err_set(&x->err, ERR_UPSTREAM, "closed before the answer was complete");
-            broken_before_answer(x, REASON_UPSTREAM_RESET);
-            return;
-        }
-        if (x->record.upstream_first_byte_ns == 0)
-            x->record.upstream_first_byte_ns = clock_now_ns();
-        b->have += (size_t)n;
-        if (!parse_head(x) || ((size_t)n < room && !upstream_endpoint(f->conn)->tls && !f->send_broke))
-            return;
-    }
-}
-
-static void on_readable(void *ctx)
-{
-    struct exchange *x = ctx;
-    struct forward *f = &x->forward;
-    if (f->state == FORWARD_SENDING || f->state == FORWARD_WAITING) {
-        read_head(x);
-    } else if (f->state == FORWARD_BODY) {
-        /* The front end reads it itself, when the client has room. */
-        upstream_watch(f->conn, false, false);
-        if (f->reader_waits)
-            exchange_wake(x);
-        f->reader_waits = false;
-    }
-}
-
-/* ---- read the body, as the front end asks for it ---- */
-
-static ssize_t give_buffered(struct exchange *x, char *p, size_t max)
-{
-    struct forward_buffer *b = x->forward.buffer;
-    size_t n = b->have - b->at < max ? b->have - b->at : max;
-    memcpy(p, b->bytes + b->at, n);
-    b->at += n;
-    if (b->at == b->have)
-        give_back_buffer(x);
-    return (ssize_t)n;
-}
-
-static ssize_t truncated(struct exchange *x, ssize_t n)
-{
-    if (n == 0)
-        err_set(&x->err, ERR_UPSTREAM, "closed in the middle of the body");
-    err_add(&x->err, "answer of %s", x->forward.addr);
-    if (x->record.reason == REASON_NONE)
-        x->record.reason = REASON_UPSTREAM_TRUNCATED;
-    forward_undo(x);
-    return FORWARD_FAILED;
-}
-
-/* N bytes of the connection lie at P: the bytes of body among them, or FORWARD_FAILED. */
-static ssize_t take_read(struct exchange *x, char *p, size_t n)
-{
-    struct forward *f = &x->forward;
-    size_t used = n;
-    if (f->answer.framing == HTTP1_LENGTH) {
-        f->left -= n;
-        if (f->left == 0)
-            finish_answer(x, !f->spoiled);
-        return (ssize_t)n;
-    }
-    if (f->answer.framing == HTTP1_UNTIL_CLOSE)
-        return (ssize_t)n;
-    ssize_t payload = chunked_decode(&f->chunked, p, n, &used);
-    if (payload < 0) {
-        err_set(&x->err, ERR_UPSTREAM, "bad chunked coding");
-        return truncated(x, -1);
-    }
-    if (chunked_is_done(&f->chunked))
-        finish_answer(x, !f->spoiled && used == n);
-    return payload;
-}
-
-static ssize_t read_body(struct exchange *x, char *p, size_t max)
-{
-    struct forward *f = &x->forward;
-    while (!f->complete) {
-        if (f->state != FORWARD_BODY)
-            return FORWARD_FAILED;
-        size_t want = f->answer.framing == HTTP1_LENGTH && f->left < max ? (size_t)f->left : max;
-        ssize_t n = upstream_recv(f->conn, p, want, &x->err);
-        if (n == UPSTREAM_AGAIN) {
-            f->reader_waits = true;
-            upstream_watch(f->conn, true, false);
-            set_phase(f, f->conf->timeout.between_bytes_ms, REASON_UPSTREAM_TIMEOUT);
-            return 0;
-        }
-        if (n == 0 && f->answer.framing == HTTP1_UNTIL_CLOSE) {
-            finish_answer(x, false);
-            break;
-        }
-        if (n <= 0)
-            return truncated(x, n);
-        f->phase_due_ns = 0;
-        ssize_t payload = take_read(x, p, (size_t)n);
-        if (payload != 0)
-            return payload;
-    }
-    return FORWARD_END;
-}
-
-ssize_t forward_read(struct exchange *x, char *p, size_t max)
-{
-    struct forward_buffer *b = x->forward.buffer;
-    ssize_t n = b && b->at < b->have ? give_buffered(x, p, max) : read_body(x, p, max);
-    if (n > 0)
-        x->record.bytes_out += (uint64_t)n;
-    return n;
-}
-
-struct http_fields forward_trailers(const struct exchange *x)
-{
-    return x->forward.answer.framing == HTTP1_CHUNKED ? chunked_trailers(&x->forward.chunked)
-                                                      : (struct http_fields){0};
-}
-
 /* ---- the end ---- */
 
 void forward_undo(struct exchange *x)
 {
     struct forward *f = &x->forward;
     wheel_cancel(&f->deadline);
-    drop_conn(x, false);
-    give_back_buffer(x);
+    forward_drop_conn(x, false);
+    forward_give_back_buffer(x);
     f->state = FORWARD_IDLE;
 }
 
 static const struct upstream_user forward_user = {
     .connected = on_connected,
     .failed = on_connect_failed,
-    .readable = on_readable,
+    .readable = forward_on_readable,
     .writable = on_writable,
 };

@@ -25,7 +25,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "lib/clock.h"
+#include "gateway/connect.h"
 
 enum conn_state { CONN_CONNECTING, CONN_BUSY, CONN_IDLE };
 
@@ -317,86 +317,21 @@ static struct upstream_conn *conn_new(struct upstream *u, struct endpoint *e)
     return c;
 }
 
-static void set_tls(CURL *easy, const struct conf_tls *tls)
-{
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, tls->verify ? 1L : 0L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, tls->verify ? 2L : 0L);
-    if (tls->ca_file)
-        curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca_file);
-    if (tls->cert_file) {
-        curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->cert_file);
-        curl_easy_setopt(easy, CURLOPT_SSLKEY, tls->key_file);
-    }
-}
-
-/* Where to: a URL for libcurl, and for TLS the name in the URL with the address beside it. */
-static bool set_address(struct upstream_conn *c)
-{
-    const struct endpoint *e = c->endpoint;
-    const char *name = e->tls_conf.server_name ? e->tls_conf.server_name : e->host;
-    bool v6 = e->address && strchr(e->address, ':');
-    bool name_v6 = name && strchr(name, ':');
-    char url[512], to[512];
-    if (e->unix_path)
-        snprintf(url, sizeof(url), "http://localhost/");
-    else if (e->tls)
-        snprintf(url, sizeof(url), name_v6 ? "https://[%s]:%u/" : "https://%s:%u/", name, e->port);
-    else
-        snprintf(url, sizeof(url), v6 ? "http://[%s]:%u/" : "http://%s:%u/", e->address, e->port);
-    if (curl_easy_setopt(c->easy, CURLOPT_URL, url) != CURLE_OK)
-        return false;
-    if (e->unix_path)
-        return curl_easy_setopt(c->easy, CURLOPT_UNIX_SOCKET_PATH, e->unix_path) == CURLE_OK;
-    if (!e->tls)
-        return true;
-    snprintf(to, sizeof(to), v6 ? "::[%s]:%u" : "::%s:%u", e->address, e->port);
-    c->connect_to = curl_slist_append(NULL, to);
-    return c->connect_to && curl_easy_setopt(c->easy, CURLOPT_CONNECT_TO, c->connect_to) == CURLE_OK;
-}
-
 static bool begin_connect(struct upstream_conn *c, const struct conf_backend *b)
 {
     CURL *easy = c->easy = curl_easy_init();
     if (!easy)
         return false;
     curl_easy_setopt(easy, CURLOPT_PRIVATE, c);
-    curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* nor from the environment */
-    curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)b->timeout.connect_ms);
-    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, 1L << 30);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 1024L);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, c->curl_error);
-    if (c->endpoint->tls)
-        set_tls(easy, &c->endpoint->tls_conf);
     int running;
     c->owner->has_messages = true;
-    return set_address(c) && curl_multi_add_handle(c->owner->multi, easy) == CURLM_OK &&
+    return connect_setup(easy, c->endpoint, b->timeout.connect_ms, &c->connect_to) &&
+           curl_multi_add_handle(c->owner->multi, easy) == CURLM_OK &&
            curl_multi_socket_action(c->owner->multi, CURL_SOCKET_TIMEOUT, 0, &running) == CURLM_OK;
 }
 
 /* ---- the end of connecting ---- */
-
-static enum reason reason_of(CURLcode code)
-{
-    switch (code) {
-    case CURLE_OPERATION_TIMEDOUT:
-        return REASON_CONNECT_TIMEOUT;
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-        return REASON_TLS_FAILED;
-    default:
-        return REASON_CONNECT_FAILED;
-    }
-}
 
 static void connect_failed(struct upstream_conn *c, CURLcode code)
 {
@@ -407,7 +342,7 @@ static void connect_failed(struct upstream_conn *c, CURLcode code)
     err.retryable = true;
     err_add(&err, "connect to %s", c->endpoint->text);
     conn_close(c);
-    user->failed(ctx, reason_of(code), &err);
+    user->failed(ctx, connect_reason(code), &err);
 }
 
 /* Bind the handle to its connection (see the top of the file); a server that talks first is none. */

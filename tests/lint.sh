@@ -9,13 +9,12 @@ fail() {
 sources=$(git ls-files 'lib/*.[ch]' 'gateway/*.[ch]' 'tests/*.[ch]')
 # shellcheck disable=SC2086
 clang-format --dry-run --Werror $sources 2>&1 | grep -E 'error|warning' | head -20 | grep . && fail "clang-format: run 'make format'"
-flags="-I. -D_GNU_SOURCE -DTOLLGATE_VERSION=\"0\" -DTOLLGATE_REVISION=\"0\" --std=c11 --language=c"
-# shellcheck disable=SC2086
 cppcheck --quiet --error-exitcode=1 --enable=warning,portability,performance --inline-suppr \
-    --suppress=missingIncludeSystem --suppress=preprocessorErrorDirective $flags -j 2 lib gateway || fail cppcheck
+    --suppress=missingIncludeSystem --suppress=preprocessorErrorDirective \
+    --suppress=returnDanglingLifetime:lib/http.c -I. -D_GNU_SOURCE --std=c11 --language=c -j 2 lib gateway || fail cppcheck
 git ls-files '*.sh' .ci/run | xargs shellcheck -x -S warning || fail shellcheck
 for file in lib/*.[ch] gateway/*.[ch]; do
-    [ "$(wc -l <"$file")" -le 650 ] || fail "$file is longer than 650 lines"
+    [ "$(wc -l <"$file")" -le 600 ] || fail "$file is longer than 600 lines"
     head -n 1 "$file" | grep -q '^/\*' || fail "$file does not begin by saying what it is"
 done
 grep -rnE 'TODO|FIXME|XXX' lib gateway && fail "unfinished"

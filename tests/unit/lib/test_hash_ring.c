@@ -12,7 +12,7 @@
 
 /* N nodes called node-0, node-1, ... of weight 1. */
 struct set {
-    char names[NODES][16];
+    char names[NODES][32];
     struct hash_ring_node nodes[NODES];
     size_t n;
 };
@@ -102,7 +102,7 @@ END_TEST
 START_TEST(more_nodes_than_the_bound_are_refused)
 {
     static struct hash_ring_node nodes[HASH_RING_NODES_MAX + 1];
-    static char names[HASH_RING_NODES_MAX + 1][16];
+    static char names[HASH_RING_NODES_MAX + 1][32];
     static bool owns[HASH_RING_NODES_MAX];
     size_t i, owners = 0, given = 0;
     struct hash_ring_walk w;

@@ -1,0 +1,32 @@
+/*
+ * forward_internal.h: what the two halves of forward.h share: forward.c (choose, connect, send, time) and
+ * forward_answer.c (read). Nobody else includes it.
+ */
+#ifndef GATEWAY_FORWARD_INTERNAL_H
+#define GATEWAY_FORWARD_INTERNAL_H
+
+#include "gateway/exchange.h"
+
+/* End with REASON, and let the front end know. */
+void forward_fail(struct exchange *x, enum reason reason);
+
+/* What is waited for now, and for how long at most; 0: no bound. */
+void forward_set_phase(struct forward *f, uint32_t ms, enum reason reason);
+
+/* The connection broke before the answer's head was complete: send the request again, or fail. */
+void forward_broken(struct exchange *x, enum reason reason);
+
+/* The connection goes back, if there is one. */
+void forward_drop_conn(struct exchange *x, bool reusable);
+void forward_give_back_buffer(struct exchange *x);
+
+/* Whether the whole request went out. */
+bool forward_all_sent(const struct forward *f);
+
+/* Read what there is of the answer's head. */
+void forward_read_head(struct exchange *x);
+
+/* The connection has something to read. CTX is the exchange. */
+void forward_on_readable(void *ctx);
+
+#endif
