@@ -33,7 +33,7 @@ struct balancer {
 static uint64_t ring_name(const struct endpoint *e)
 {
     const char *const parts[] = {e->host, e->address, e->unix_path};
-    uint64_t h = (uint64_t)e->port << 1 | e->tls;
+    uint64_t h = e->port;
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
         h = parts[i] ? hash_bytes(parts[i], strlen(parts[i]), h) : h;
     return htole64(h);

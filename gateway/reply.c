@@ -112,7 +112,7 @@ enum MHD_Result reply_send(struct exchange *x)
     for (size_t i = 0; i < x->reply.nfields; i++)
         if (x->reply.fields[i].value.len > 0)
             MHD_add_response_header(r, x->reply.fields[i].name.p, x->reply.fields[i].value.p);
-    if (x->worker->draining || (LIBRARY_IS_LENIENT && x->head.framing == HTTP1_CHUNKED))
+    if (x->worker->draining || (CHUNKS_ARE_UNSAFE && x->head.framing == HTTP1_CHUNKED))
         MHD_add_response_header(r, "Connection", "close");
     x->response = r;
     c->replied = true;

@@ -19,10 +19,9 @@
 
 #include "lib/cidr.h"
 
-#define ADDRESSES_MAX 256 /* of one name; more are left out */
-#define FOUND_MAX                                                                                            \
-    4096 /* addresses of one answer that are looked at, so that those kept do not depend on its order */
-#define RETRY_MS 1000 /* until a name was found for the first time */
+#define ADDRESSES_MAX 256  /* of one name; more are left out */
+#define FOUND_MAX     4096 /* of one answer that are looked at: those kept do not depend on their order */
+#define RETRY_MS      1000 /* until a name was found for the first time */
 
 struct address {
     char text[IP_TEXT_MAX];
@@ -212,16 +211,6 @@ static size_t collect(const struct addrinfo *found, struct address *at, size_t m
     return kept < ADDRESSES_MAX ? kept : ADDRESSES_MAX;
 }
 
-static bool same_addresses(const struct name *n, const struct address *at, size_t count)
-{
-    if (n->n != count)
-        return false;
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(n->at[i].text, at[i].text) != 0)
-            return false;
-    return true;
-}
-
 static size_t count_found(const struct addrinfo *found)
 {
     size_t n = 0;
@@ -230,15 +219,16 @@ static size_t count_found(const struct addrinfo *found)
     return n;
 }
 
-/* Whether there were addresses in it. */
+/* Whether there were addresses in it. Watches are gone through even when they are the same, so that one whose
+ * list could not be made for want of memory gets it now. */
 static bool take(struct name *n, const struct addrinfo *found)
 {
     size_t max = count_found(found);
     struct address *at = calloc(max + 1, sizeof(*at));
     size_t count = at ? collect(found, at, max) : 0;
-    if (count == 0 || same_addresses(n, at, count)) {
+    if (count == 0) {
         free(at);
-        return count > 0;
+        return false;
     }
     free(n->at);
     n->at = at;

@@ -245,7 +245,7 @@ START_TEST(the_sweep_takes_out_any_of_many)
     enum { N = 9 };
     struct endpoint_registry *reg = registry();
     struct endpoint *e[N];
-    char address[16];
+    char address[32];
     for (int i = 0; i < N; i++) {
         snprintf(address, sizeof(address), "10.0.0.%d", i);
         e[i] = find(reg, &users, address);
@@ -340,7 +340,7 @@ START_TEST(workers_let_go_while_the_control_thread_finds_and_sweeps)
 {
     struct endpoint_registry *reg = registry();
     atomic_bool ended = false;
-    struct desk desks[WORKERS] = {0};
+    static struct desk desks[WORKERS];
     pthread_t threads[WORKERS];
     for (unsigned i = 0; i < WORKERS; i++) {
         desks[i].worker = i;

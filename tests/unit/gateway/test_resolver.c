@@ -790,6 +790,69 @@ START_TEST(real_look_ups_are_dropped_safely)
 }
 END_TEST
 
+/* A look-up whose end the test hears too. */
+struct overheard {
+    struct world w; /* first: the loop's data points to it */
+    uv_getaddrinfo_cb done;
+    int status;
+    unsigned ended;
+};
+
+static void on_overheard(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
+{
+    struct overheard *o = req->loop->data;
+    o->status = status;
+    o->ended++;
+    o->done(req, status, res);
+}
+
+static int ask_and_hear(uv_loop_t *loop, uv_getaddrinfo_t *req, uv_getaddrinfo_cb done, const char *node,
+                        const char *service, const struct addrinfo *hints)
+{
+    struct overheard *o = loop->data;
+    o->done = done;
+    return uv_getaddrinfo(loop, req, on_overheard, node, service, hints);
+}
+
+static void block(uv_work_t *work)
+{
+    uv_sem_wait(work->data);
+}
+
+static void unblocked(uv_work_t *work, int status)
+{
+    ck_assert_int_eq(status, 0);
+    ck_assert_ptr_nonnull(work->data);
+}
+
+/* While all threads of the pool are busy a look-up waits in its queue: dropped, it ends there. */
+START_TEST(a_look_up_that_has_not_begun_is_cancelled)
+{
+    enum { BLOCKS = 64 };
+    static uv_work_t blocks[BLOCKS];
+    struct overheard o = {.ended = 0};
+    struct watcher v;
+    uv_sem_t gate;
+    ck_assert_int_eq(uv_sem_init(&gate, 0), 0);
+    open_world(&o.w, ask_and_hear);
+    for (int i = 0; i < BLOCKS; i++) {
+        blocks[i].data = &gate;
+        ck_assert_int_eq(uv_queue_work(&o.w.loop, &blocks[i], block, unblocked), 0);
+    }
+    watch_host(&o.w, &v, "localhost");
+    resolver_unwatch(v.watch);
+    for (int i = 0; i < 10; i++)
+        uv_run(&o.w.loop, UV_RUN_NOWAIT);
+    ck_assert_uint_eq(o.ended, 1);
+    ck_assert_int_eq(o.status, UV_EAI_CANCELED);
+    for (int i = 0; i < BLOCKS; i++)
+        uv_sem_post(&gate);
+    close_world(&o.w);
+    uv_sem_destroy(&gate);
+    ck_assert_uint_eq(v.published, 0);
+}
+END_TEST
+
 static void add_tests_of_time(Suite *s)
 {
     TCase *t = tcase_create("when, and with whom");
@@ -830,6 +893,7 @@ static Suite *make_suite(void)
     tcase_add_test(real, an_odd_address_is_left_to_the_system);
     tcase_add_test(real, a_name_that_does_not_exist_is_told);
     tcase_add_test(real, real_look_ups_are_dropped_safely);
+    tcase_add_test(real, a_look_up_that_has_not_begun_is_cancelled);
     suite_add_tcase(s, real);
     return s;
 }
