@@ -15,6 +15,7 @@
 #define TIRES_AFTER_NS (20 * MS)   /* and for how long, about */
 #define WATCH_AFTER_NS (100 * MS)  /* suspended for this long: look whether the client leaves */
 #define HALF_CLOSED_NS (20 * MS)   /* seen within this of watching: it had closed its half before */
+#define PROBE_NS       (500 * MS)  /* unmoved for this long: probed */
 #define LINGER_NS      (2000 * MS) /* a socket lingers at most this long */
 #define LINGER_MAX     1024        /* sockets that linger at a time */
 #define LINGER_READ    (64 * 1024) /* bytes dropped of each at a tick */
@@ -150,6 +151,7 @@ void client_set_state(struct client *c, enum client_state state)
 void client_moved(struct client *c)
 {
     c->moved_ns = c->all->wheel->now_ns;
+    c->probed = false;
 }
 
 void client_cut(struct client *c)
@@ -243,6 +245,26 @@ static void look_after_parked(struct clients *all, uint64_t now_ns)
     }
 }
 
+/* Has the other side closed? Asked once after each movement, when what moved has been read. */
+static void probe(struct client *c)
+{
+    char byte;
+    c->probed = true;
+    if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+        client_cut(c);
+}
+
+static void probe_resting(struct clients *all, uint64_t now_ns)
+{
+    if (now_ns < all->probe_ns)
+        return;
+    all->probe_ns = now_ns + PROBE_NS;
+    for (int i = 0; i < 2; i++)
+        for (struct client *c = all->lists[i].first; c; c = c->next)
+            if (!c->probed && !c->parked_ns && !c->cut && c->moved_ns + PROBE_NS <= now_ns)
+                probe(c);
+}
+
 /* ---- sockets that linger ---- */
 
 void client_linger(struct client *c)
@@ -289,6 +311,7 @@ static void drain_lingers(struct clients *all, uint64_t now_ns)
 void clients_tick(struct clients *all, uint64_t now_ns)
 {
     look_after_parked(all, now_ns);
+    probe_resting(all, now_ns);
     drain_lingers(all, now_ns);
 }
 

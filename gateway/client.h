@@ -11,7 +11,10 @@
  * A request that has to wait is parked. At first the connection only waits (httpd.h tells how); when it does
  * so for long, or too many do, it is suspended.
  *
- * libmicrohttpd does not look at a suspended connection. Those that are suspended for longer than a tenth of
+ * libmicrohttpd overlooks an end of stream that comes together with data: it reads until it has all data, and
+ * the edge that its epoll set would report is gone. So a connection on which nothing moves is probed once.
+ *
+ * It does not look at a suspended connection either. Those that are suspended for longer than a tenth of
  * a second go into an epoll set of our own, for EPOLLRDHUP. A client that had closed its sending half by then
  * may only be one that has nothing more to say, and gets its answer; one that closes it later has left.
  *
@@ -55,6 +58,7 @@ struct client {
     uint64_t discarded;     /* bytes of an unwanted body that were dropped */
     bool has_served;        /* at least one request */
     bool half_closed;       /* seen when we began to watch */
+    bool probed;            /* looked at since something last moved */
     bool cut;               /* its socket was shut down */
 
     /* of the present request */
@@ -84,7 +88,8 @@ struct clients {
     struct client_list lists[2]; /* by state */
     unsigned nwaiting;           /* connections that wait without being suspended */
     struct conf_client limits;
-    int watch_fd; /* epoll set of suspended connections */
+    uint64_t probe_ns; /* when resting connections are probed next */
+    int watch_fd;      /* epoll set of suspended connections */
     uv_poll_t watch;
     struct lingering *lingers;
     size_t nlingers;

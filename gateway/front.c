@@ -197,6 +197,18 @@ static bool is_over_limit(const struct exchange *x, size_t len)
     return r && r->max_body > 0 && !x->discard && x->body_in + len > r->max_body;
 }
 
+/* Parked with bytes left over, the connection is only visited again when it is resumed: a wake that came
+ * meanwhile has to be followed now. */
+static size_t take_body(struct exchange *x, struct slice data)
+{
+    size_t taken = 0;
+    do {
+        x->client->woken = false;
+        taken += forward_take_body(x, slice_skip(data, taken));
+    } while (taken < data.len && x->client->woken);
+    return taken;
+}
+
 static enum MHD_Result on_body(struct exchange *x, const char *p, size_t *len)
 {
     struct client *c = x->client;
@@ -216,7 +228,7 @@ static enum MHD_Result on_body(struct exchange *x, const char *p, size_t *len)
         return cut_in_body(x);
     }
     if (!x->discard)
-        taken = forward_take_body(x, (struct slice){p, *len});
+        taken = take_body(x, (struct slice){p, *len});
     if (x->discard || x->reply.ready)
         c->discarded += *len;
     if (c->discarded > DRAIN_MAX) {
@@ -225,7 +237,7 @@ static enum MHD_Result on_body(struct exchange *x, const char *p, size_t *len)
     }
     x->body_in += taken;
     *len -= taken;
-    if (*len > 0 && !c->woken)
+    if (*len > 0)
         client_park(c, false);
     httpd_poke(c->httpd);
     return MHD_YES;
