@@ -9,6 +9,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,9 +25,11 @@
 #include "lib/clock.h"
 
 #define MS           UINT64_C(1000000)
-#define LOOK_MS      20   /* how often a drain looks whether it is done */
-#define SWEEP_MS     1000 /* endpoints that nobody uses are freed this often */
-#define LOG_FLUSH_MS 2000 /* for the log writer to write what it has, at the end */
+#define LOOK_MS      20        /* how often a drain looks whether it is done */
+#define SWEEP_MS     1000      /* endpoints that nobody uses are freed this often */
+#define LOG_FLUSH_MS 2000      /* for the log writer to write what it has, at the end */
+#define MALLOC_MMAP  (1 << 20) /* bytes: larger pieces come from the system and go back to it */
+#define MALLOC_TRIM  (8 << 20) /* bytes that may lie free at the end of each heap */
 #define SIGNALS      5
 
 struct control;
@@ -456,6 +459,9 @@ int control_run(const char *conf_path)
     conf_mistakes_free(&mistakes);
     if (!conf)
         return EXIT_FAILURE;
+    /* Blocks of streams come and go all the time: keep them rather than ask the system anew. */
+    mallopt(M_MMAP_THRESHOLD, MALLOC_MMAP);
+    mallopt(M_TRIM_THRESHOLD, MALLOC_TRIM);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     if (!start(&c, conf, &err)) {
         char text[512];

@@ -206,10 +206,11 @@ void forward_on_readable(void *ctx)
     if (f->state == FORWARD_SENDING || f->state == FORWARD_WAITING) {
         forward_read_head(x);
     } else if (f->state == FORWARD_BODY) {
-        /* The front end reads it itself, when the client has room. */
-        upstream_watch(f->conn, false, false);
+        /* The front end reads it itself, in this turn when it waits for it, else when the client has room. */
         if (f->reader_waits)
             exchange_wake(x);
+        else
+            upstream_watch(f->conn, false, false);
         f->reader_waits = false;
     }
 }
