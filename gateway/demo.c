@@ -115,9 +115,9 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
     }
     pause_ms(query_number(c, "ms", DELAY_MAX_MS));
     long status = query_number(c, "status", 599), bytes = query_number(c, "bytes", BYTES_MAX);
-    struct MHD_Response *r = strcmp(url, "/events") == 0 ? events(call)
-                             : bytes > 0                 ? filler((size_t)bytes)
-                                                         : describe(d, c, url, method, call);
+    struct MHD_Response *r = slice_ends(slice_of(url), SLICE("/events")) ? events(call)
+                             : bytes > 0                                 ? filler((size_t)bytes)
+                                                                         : describe(d, c, url, method, call);
     if (!r)
         return MHD_NO;
     enum MHD_Result ok = MHD_queue_response(c, status >= 200 ? (unsigned)status : 200, r);

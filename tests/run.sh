@@ -7,6 +7,8 @@ passed=0
 failed=0
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
+GATEWAY_PIDS=$out/pids # gateways that a failed story left behind are ended by these
+export GATEWAY_PIDS
 
 # run NAME COMMAND...: one test; its output is shown when it fails.
 run() {
@@ -34,6 +36,8 @@ for suite in "$@"; do
         for story in tests/e2e/*.vtc; do
             run "e2e/$(basename "$story")" timeout 120 varnishtest -t 90 -D tollgate="$PWD/$BUILD/tollgate" \
                 -D tests="$PWD/tests" "$story"
+            [ ! -f "$GATEWAY_PIDS" ] || xargs -r kill -KILL <"$GATEWAY_PIDS" 2>/dev/null
+            rm -f "$GATEWAY_PIDS"
         done
         ;;
     raw) run raw/framing timeout 120 python3 tests/raw/framing.py "$BUILD/tollgate" ;;

@@ -6,6 +6,7 @@ binary=$1
 dir=$2
 "$binary" -c "$dir/gw.conf" >"$dir/access.log" 2>"$dir/error.log" &
 echo $! >"$dir/gw.pid"
+[ -z "${GATEWAY_PIDS:-}" ] || echo $! >>"$GATEWAY_PIDS"
 tries=0
 until [ -S "$dir/gw.sock" ]; do
     tries=$((tries + 1))
