@@ -28,13 +28,22 @@ static bool respond(struct exchange *x, const struct conf_route *r)
            headers_edit_reply(x);
 }
 
+/* A path that begins with two slashes would name another site to a client: only the template may do that. */
+static struct slice same_site(struct slice location, const char *template)
+{
+    while (slice_starts(location, SLICE("//")) && !slice_starts(slice_of(template), SLICE("//")))
+        location = slice_skip(location, 1);
+    return location;
+}
+
 static bool redirect(struct exchange *x, const struct conf_route *r)
 {
     struct buf b = worker_scratch(x->worker);
     if (!router_expand(&x->match, r->location, x->host, x->path, x->uri.query, &b))
         return false;
     bool ok = true;
-    struct slice location = arena_slice(&x->arena, buf_slice(&b), &ok);
+    struct slice location = same_site(buf_slice(&b), r->location);
+    location = arena_slice(&x->arena, location, &ok);
     x->reply.status = r->status;
     x->reply.body = REPLY_BYTES;
     return ok && add_own_fields(x) && reply_add(x, SLICE("Location"), location) && headers_edit_reply(x);

@@ -3,8 +3,8 @@
  * --name users`.
  *
  * It answers any request with a JSON object: its name, host and process, and what it received. `?ms=N`
- * answers after N milliseconds, `?status=N` with that status, `?bytes=N` with that many bytes, `/events` with
- * a stream of server-sent events, one a second.
+ * answers after N milliseconds, `?status=N` with that status, `?bytes=N` with that many bytes, a path that
+ * ends in `/events` with a stream of server-sent events, one a second.
  */
 #ifndef GATEWAY_DEMO_H
 #define GATEWAY_DEMO_H
