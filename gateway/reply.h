@@ -13,8 +13,9 @@
 /* Before 0.9.76 libmicrohttpd's parser lets much through that has to be refused here. */
 #define LIBRARY_IS_LENIENT (MHD_VERSION < 0x00097600)
 
-/* The framing of chunked requests is out of our sight. Before 0.9.76 malformed trailers can hide a request, and 1.0.1
- * counts lines with chunk extensions one byte short: no other request may follow a chunked one on its connection. */
+/* The framing of chunked requests is out of our sight. Before 0.9.76 malformed trailers can hide a request,
+ * and 1.0.1 counts lines with chunk extensions one byte short: no other request may follow a chunked one on
+ * its connection. */
 #define CHUNKS_ARE_UNSAFE (MHD_VERSION < 0x01000200)
 
 /* Queue x->reply on its connection; from an access handler, before or after the request's body. */
