@@ -7,7 +7,8 @@
 #include "gateway/front.h"
 #include "gateway/worker.h"
 
-#define STREAM_BLOCK     (64 * 1024) /* bytes of a reply that are read and sent at a time */
+#define STREAM_BLOCK                                                                                         \
+    (32 * 1024) /* bytes of a reply that are read and sent at a time; 64 KB cost twice as much */
 #define STREAM_BLOCK_MIN 1024
 
 static enum MHD_Result add_trailers(struct MHD_Response *r, struct http_fields trailers)
