@@ -5,8 +5,8 @@
  * the request is still on its way: then what is left of the request is read from the client and dropped, and
  * the connection is not kept.
  *
- * The functions below come in the order of an exchange: choose and connect, send, read the head, read the
- * body, end.
+ * The functions come in the order of an exchange: choose and connect here, send in forward_send.c, read the
+ * answer in forward_answer.c.
  */
 #include "gateway/forward_internal.h"
 
@@ -152,8 +152,6 @@ static void note_try(struct exchange *x, struct endpoint *e)
     }
 }
 
-static void start_sending(struct exchange *x);
-
 /* Get a connection to E. False when that failed at once; the next server may do. */
 static bool connect_to(struct exchange *x, struct endpoint *e, bool fresh)
 {
@@ -164,7 +162,7 @@ static bool connect_to(struct exchange *x, struct endpoint *e, bool fresh)
     f->state = FORWARD_CONNECTING;
     switch (upstream_acquire(x->worker->upstream, &want, &f->conn, &x->err)) {
     case UPSTREAM_READY:
-        start_sending(x);
+        forward_start_sending(x);
         return true;
     case UPSTREAM_PENDING:
         return true;
@@ -222,9 +220,6 @@ enum step_result forward_step(struct exchange *x)
     if (f->conf->balance == BALANCE_HASH)
         f->hash = key_hash(x);
     f->body_over = x->head.framing == HTTP1_NO_BODY;
-    bool small = x->head.framing == HTTP1_LENGTH && x->head.length <= FORWARD_REPLAY_MAX;
-    if (small && http_method_is_idempotent(x->record.method_kind))
-        f->replay = arena_alloc(&x->arena, x->head.length + 1);
     if (try_next(x))
         return STEP_PARK;
     if (f->ntried == 0)
@@ -233,17 +228,15 @@ enum step_result forward_step(struct exchange *x)
     return STEP_REPLY;
 }
 
-/* ---- send the request ---- */
+/* ---- a connection that broke ---- */
 
 /* Whether nothing would be lost or done twice if the request were sent again from its beginning. */
 static bool can_resend(const struct exchange *x)
 {
     const struct forward *f = &x->forward;
-    if (f->was_reset || !upstream_is_reused(f->conn) || (f->buffer && f->buffer->have > 0))
+    if (f->was_reset || f->body_gone || !upstream_is_reused(f->conn) || (f->buffer && f->buffer->have > 0))
         return false;
-    if (f->head_sent == 0 && !f->body_sent_any)
-        return true;
-    return http_method_is_idempotent(x->record.method_kind) && (!f->body_sent_any || f->replay);
+    return f->head_sent == 0 || http_method_is_idempotent(x->record.method_kind);
 }
 
 void forward_give_back_buffer(struct exchange *x)
@@ -276,9 +269,7 @@ void forward_broken(struct exchange *x, enum reason reason)
     if (again) {
         f->was_reset = true;
         x->record.retries++;
-        f->head_sent = f->frame_len = f->frame_sent = f->last_sent = 0;
-        f->chunk_left = 0;
-        f->replay_sent = 0;
+        forward_rewind(f);
         err_clear(&x->err);
         if (connect_to(x, e, true) || try_next(x))
             return;
@@ -287,213 +278,9 @@ void forward_broken(struct exchange *x, enum reason reason)
     forward_fail(x, reason);
 }
 
-/* What is to go out next, in order; at most SEND_PIECES pieces. */
-#define SEND_PIECES 6
-
-struct pieces {
-    struct iovec iov[SEND_PIECES];
-    int n;
-    size_t total;
-};
-
-static void add_piece(struct pieces *p, const char *at, size_t len)
-{
-    if (len == 0)
-        return;
-    p->iov[p->n++] = (struct iovec){.iov_base = (void *)(uintptr_t)at, .iov_len = len};
-    p->total += len;
-}
-
-/* Take from *N the part that belongs to a piece of LEN bytes. */
-static size_t settle(size_t *n, size_t len)
-{
-    size_t part = *n < len ? *n : len;
-    *n -= part;
-    return part;
-}
-
-/* Announce a chunk of LEN bytes, behind framing that is still to be sent. */
-static void begin_chunk(struct forward *f, size_t len)
-{
-    struct buf b;
-    if (f->frame_sent == f->frame_len)
-        f->frame_len = f->frame_sent = 0;
-    buf_init(&b, f->frame + f->frame_len, sizeof(f->frame) - f->frame_len);
-    chunked_add_header(&b, len);
-    f->frame_len += b.len;
-    f->chunk_left = len;
-}
-
-static void end_chunk(struct forward *f, size_t crlf_sent)
-{
-    memcpy(f->frame, "\r\n", 2);
-    f->frame_len = 2;
-    f->frame_sent = crlf_sent;
-}
-
-/*
- * Send what is pending, and of DATA as much as the connection takes. Bytes of DATA that were taken, or -1:
- * the connection broke (it was dealt with).
- */
-static ssize_t push(struct exchange *x, struct slice data)
-{
-    struct forward *f = &x->forward;
-    bool chunked = x->head.framing == HTTP1_CHUNKED;
-    struct pieces p = {.n = 0};
-    size_t head_left = f->head.len - f->head_sent;
-    if (chunked && f->chunk_left == 0 && data.len > 0)
-        begin_chunk(f, data.len);
-    size_t frame_left = f->frame_len - f->frame_sent;
-    size_t replay_left = f->replay_len - f->replay_sent;
-    size_t now = chunked && data.len > f->chunk_left ? (size_t)f->chunk_left : data.len;
-    bool ends_chunk = chunked && now > 0 && now == f->chunk_left;
-    add_piece(&p, f->head.p + f->head_sent, head_left);
-    add_piece(&p, f->frame + f->frame_sent, frame_left);
-    add_piece(&p, f->replay ? f->replay + f->replay_sent : "", replay_left);
-    add_piece(&p, data.p, now);
-    add_piece(&p, "\r\n", ends_chunk ? 2 : 0);
-    add_piece(&p, f->last.p + f->last_sent, f->last.len - f->last_sent);
-    if (p.total == 0)
-        return 0;
-    ssize_t sent = upstream_send(f->conn, p.iov, p.n, &x->err);
-    if (sent < 0) {
-        /* The answer may lie there already (413 and goodbye): look before giving up. */
-        f->send_broke = true;
-        forward_read_head(x);
-        return -1;
-    }
-    size_t n = (size_t)sent;
-    f->head_sent += settle(&n, head_left);
-    f->frame_sent += settle(&n, frame_left);
-    f->replay_sent += settle(&n, replay_left);
-    size_t taken = settle(&n, now);
-    if (taken > 0)
-        f->body_sent_any = true;
-    if (chunked)
-        f->chunk_left -= taken;
-    if (ends_chunk && taken == now)
-        end_chunk(f, settle(&n, 2));
-    f->last_sent += n;
-    return (ssize_t)taken;
-}
-
-bool forward_all_sent(const struct forward *f)
-{
-    return f->body_over && f->head_sent == f->head.len && f->frame_sent == f->frame_len &&
-           f->replay_sent == f->replay_len && f->last_sent == f->last.len;
-}
-
-static bool has_pending(const struct forward *f)
-{
-    return f->head_sent < f->head.len || f->frame_sent < f->frame_len || f->replay_sent < f->replay_len ||
-           f->last_sent < f->last.len;
-}
-
-/* Push what is pending; then either all is sent, or the connection is watched until it takes more. */
-static void flush(struct exchange *x)
-{
-    struct forward *f = &x->forward;
-    if (push(x, (struct slice){"", 0}) < 0 || f->state != FORWARD_SENDING)
-        return;
-    if (forward_all_sent(f)) {
-        f->state = FORWARD_WAITING;
-        upstream_watch(f->conn, true, false);
-        forward_set_phase(f, f->conf->timeout.first_byte_ms, REASON_UPSTREAM_TIMEOUT);
-        return;
-    }
-    upstream_watch(f->conn, true, has_pending(f));
-    forward_set_phase(f, f->conf->timeout.between_bytes_ms, REASON_UPSTREAM_TIMEOUT);
-}
-
-/*
- * A connection is in hand. The head of a request with a body of known length waits for the first bytes of
- * that body, to go out with them; they are usually there already.
- */
-static void start_sending(struct exchange *x)
-{
-    struct forward *f = &x->forward;
-    f->state = FORWARD_SENDING;
-    f->send_broke = false;
-    x->record.upstream_connected_ns = clock_now_ns();
-    x->record.upstream_reused = upstream_is_reused(f->conn);
-    f->head = headers_request(x, f->endpoint->host_field);
-    f->head_sent = 0;
-    if (f->head.len == 0) {
-        err_set(&x->err, ERR_CLIENT, "request head is too large to forward");
-        forward_drop_conn(x, true);
-        f->state = FORWARD_IDLE;
-        forward_fail(x, REASON_HEAD_TOO_LARGE);
-        return;
-    }
-    if (f->body_over || f->replay_len > 0 || x->head.framing == HTTP1_CHUNKED)
-        flush(x);
-    if (!f->body_over)
-        exchange_wake(x);
-}
-
 static void on_connected(void *ctx)
 {
-    start_sending(ctx);
-}
-
-static void on_writable(void *ctx)
-{
-    struct exchange *x = ctx;
-    if (x->forward.state != FORWARD_SENDING)
-        return;
-    flush(x);
-    if (x->forward.state == FORWARD_SENDING && !has_pending(&x->forward) && !x->forward.body_over)
-        exchange_wake(x);
-}
-
-static void keep_for_replay(struct forward *f, struct slice taken)
-{
-    if (!f->replay)
-        return;
-    memcpy(f->replay + f->replay_len, taken.p, taken.len);
-    f->replay_len += taken.len;
-    f->replay_sent = f->replay_len;
-}
-
-size_t forward_take_body(struct exchange *x, struct slice data)
-{
-    struct forward *f = &x->forward;
-    size_t taken = 0;
-    if (f->state == FORWARD_CONNECTING)
-        return 0;
-    while (taken < data.len && f->state == FORWARD_SENDING) {
-        ssize_t n = push(x, slice_skip(data, taken));
-        if (n <= 0)
-            break;
-        keep_for_replay(f, (struct slice){data.p + taken, (size_t)n});
-        taken += (size_t)n;
-        forward_set_phase(f, f->conf->timeout.between_bytes_ms, REASON_UPSTREAM_TIMEOUT);
-    }
-    if (f->state == FORWARD_SENDING && taken < data.len)
-        upstream_watch(f->conn, true, true);
-    return x->discard || f->state == FORWARD_IDLE ? data.len : taken;
-}
-
-/* The last chunk and the trailer fields, written out. */
-static struct slice last_chunk(struct exchange *x, struct http_fields trailers)
-{
-    struct buf b = worker_scratch(x->worker);
-    bool ok = true;
-    chunked_add_last(&b, trailers);
-    struct slice s = arena_slice(&x->arena, buf_slice(&b), &ok);
-    return ok && !b.failed ? s : SLICE("0\r\n\r\n");
-}
-
-void forward_end_body(struct exchange *x, struct http_fields trailers)
-{
-    struct forward *f = &x->forward;
-    if (f->body_over)
-        return;
-    f->body_over = true;
-    if (x->head.framing == HTTP1_CHUNKED)
-        f->last = last_chunk(x, trailers);
-    if (f->state == FORWARD_SENDING)
-        flush(x);
+    forward_start_sending(ctx);
 }
 
 /* ---- the end ---- */
@@ -504,6 +291,7 @@ void forward_undo(struct exchange *x)
     wheel_cancel(&f->deadline);
     forward_drop_conn(x, false);
     forward_give_back_buffer(x);
+    forward_give_back_hold(x);
     f->state = FORWARD_IDLE;
 }
 
@@ -511,5 +299,5 @@ static const struct upstream_user forward_user = {
     .connected = on_connected,
     .failed = on_connect_failed,
     .readable = forward_on_readable,
-    .writable = on_writable,
+    .writable = forward_on_writable,
 };

@@ -4,12 +4,13 @@
  * The last step of the path: choose a server, get a connection, send the request as it arrives from the
  * client, read the head of the answer, and then let the front end pull the body. Nothing is buffered whole:
  * request bytes are taken from the client only as fast as the backend takes them, and answer bytes are read
- * only when the client can take them.
+ * only when the client can take them. What a client sends in one turn of the loop goes out together, at the
+ * end of the turn at the latest.
  *
  * Tried again on another server: when the connection cannot be made (nothing was sent). Tried again on a
  * fresh connection: when a kept connection turns out to be closed before any byte of the answer came, and the
- * request may be sent twice: it is idempotent and its body, if any, is still at hand, or nothing of it was
- * taken by the connection.
+ * request may be sent twice: it is idempotent or nothing of it was taken by the
+ * connection, and its body, if any, is still at hand (it is while it is smaller than FORWARD_HOLD).
  *
  * Worker's thread only.
  */
@@ -21,11 +22,12 @@
 #include "lib/http1.h"
 
 struct exchange;
+struct worker;
 
 #define FORWARD_TRIED_MAX    8           /* servers one request may try */
 #define FORWARD_FIELDS_MAX   128         /* header fields of an answer */
 #define FORWARD_BUFFER       (16 * 1024) /* the head of an answer has to fit */
-#define FORWARD_REPLAY_MAX   (16 * 1024) /* a request body up to this is kept until the answer begins */
+#define FORWARD_HOLD         (32 * 1024) /* request bytes that are gathered before they are sent */
 #define FORWARD_TRAILERS_MAX 4096        /* bytes of trailer fields of an answer */
 
 enum forward_state {
@@ -44,6 +46,13 @@ struct forward_buffer {
     char bytes[FORWARD_BUFFER];
 };
 
+/* From the worker's pool: request bytes between the client and the backend. */
+struct forward_hold {
+    size_t len;  /* bytes taken from the client */
+    size_t sent; /* of them */
+    char bytes[FORWARD_HOLD];
+};
+
 struct forward {
     enum forward_state state;
     const struct conf_backend *conf;
@@ -58,16 +67,17 @@ struct forward {
     /* the request on its way out */
     struct slice head;
     size_t head_sent;
-    bool body_over;      /* the client has sent all of it */
-    uint64_t chunk_left; /* of the chunk that was announced */
-    char frame[32];      /* framing that was not sent yet */
+    struct forward_hold *hold; /* body that was taken from the client; NULL: none */
+    bool body_gone;            /* some of the body is at hand no more: it cannot be sent again */
+    bool body_over;            /* the client has sent all of it */
+    uint64_t chunk_left;       /* of the chunk that was announced */
+    char frame[32];            /* framing that was not sent yet */
     size_t frame_len, frame_sent;
-    char *replay; /* body so far, in the arena; NULL: not kept */
-    size_t replay_len, replay_sent;
-    bool body_sent_any; /* some of the body went out, or was taken for replay */
-    struct slice last;  /* last chunk and trailers */
+    struct slice last; /* last chunk and trailers */
     size_t last_sent;
     bool send_broke; /* sending failed: see what the backend said, then give up */
+    bool is_marked;  /* to be sent at the end of the turn, and in the worker's list of those */
+    struct forward *marked_next, *marked_prev;
 
     /* the answer */
     struct forward_buffer *buffer;
@@ -92,6 +102,9 @@ void forward_undo(struct exchange *x);
 
 /* Bytes of the client's body: how many were taken. When not all, the exchange is woken once more can be. */
 MUST_USE size_t forward_take_body(struct exchange *x, struct slice data);
+
+/* Send what was taken in this turn and still waits for more to go out with it. */
+void forward_send_marked(struct worker *w);
 
 /* The client's body is over. TRAILERS go out behind a chunked body. */
 void forward_end_body(struct exchange *x, struct http_fields trailers);

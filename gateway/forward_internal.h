@@ -1,6 +1,6 @@
 /*
- * forward_internal.h: what the two halves of forward.h share: forward.c (choose, connect, send, time) and
- * forward_answer.c (read). Nobody else includes it.
+ * forward_internal.h: what the three parts of forward.h share: forward.c (choose, connect, time), forward_send.c
+ * and forward_answer.c. Nobody else includes it.
  */
 #ifndef GATEWAY_FORWARD_INTERNAL_H
 #define GATEWAY_FORWARD_INTERNAL_H
@@ -19,6 +19,17 @@ void forward_broken(struct exchange *x, enum reason reason);
 /* The connection goes back, if there is one. */
 void forward_drop_conn(struct exchange *x, bool reusable);
 void forward_give_back_buffer(struct exchange *x);
+
+void forward_give_back_hold(struct exchange *x);
+
+/* A connection is in hand: begin. */
+void forward_start_sending(struct exchange *x);
+
+/* Nothing of the request counts as sent any more. */
+void forward_rewind(struct forward *f);
+
+/* The connection takes bytes again. CTX is the exchange. */
+void forward_on_writable(void *ctx);
 
 /* Whether the whole request went out. */
 bool forward_all_sent(const struct forward *f);

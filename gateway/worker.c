@@ -20,6 +20,7 @@
 #define MAILBOX_MAX    65536
 #define EXCHANGES_KEPT 1024
 #define BUFFERS_KEPT   256
+#define HOLDS_KEPT     64
 #define EXCHANGES_MAX  65536 /* requests at once */
 
 struct worker_message {
@@ -182,6 +183,7 @@ static void turn(struct worker *w)
     for (int i = 0; more && i < TURN_ROUNDS; i++) {
         upstream_run_pending(w->upstream);
         more = front_turn(w->front);
+        forward_send_marked(w);
     }
     if (w->draining && front_is_empty(w->front))
         atomic_store_explicit(&w->is_empty, true, memory_order_release);
@@ -245,6 +247,7 @@ static void worker_free(struct worker *w)
         logwriter_stream_free(w->log_stream);
     pool_fini(&w->exchanges);
     pool_fini(&w->buffers);
+    pool_fini(&w->holds);
     free(w);
 }
 
@@ -280,6 +283,7 @@ static bool init(struct worker *w, struct err *err)
     random_seed(&w->random);
     wheel_init(&w->wheel, TICK_NS, clock_now_ns());
     pool_init(&w->exchanges, sizeof(struct exchange), EXCHANGES_MAX, EXCHANGES_KEPT);
+    pool_init(&w->holds, sizeof(struct forward_hold), EXCHANGES_MAX, HOLDS_KEPT);
     pool_init(&w->buffers, sizeof(struct forward_buffer), EXCHANGES_MAX, BUFFERS_KEPT);
     accesslog_configure(&w->format, &s->snapshot->conf->log);
     w->mailbox = mailbox_new(MAILBOX_MAX);

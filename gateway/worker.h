@@ -52,6 +52,8 @@ struct worker {
     struct upstream *upstream;
     struct pool exchanges;
     struct pool buffers;
+    struct pool holds;
+    struct forward *marked; /* requests to be sent at the end of the turn */
     struct random random;
     struct snapshot_use *current;
     struct accesslog format;
