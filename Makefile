@@ -9,12 +9,12 @@ VERSION  := 0.1.0
 REVISION := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
 PACKAGES_BUILD := gcc make pkg-config libmicrohttpd-dev libcurl4-openssl-dev libhiredis-dev libcjson-dev libuv1-dev \
-                  libconfuse-dev libpcre2-dev libxxhash-dev
+                  libconfuse-dev libpcre2-dev libxxhash-dev libssl-dev libcrypt-dev
 PACKAGES_TEST  := check varnish openssl curl python3 procps
 PACKAGES_LINT  := clang-format clang-tidy cppcheck shellcheck
 PACKAGES_BENCH := nginx-light haproxy valgrind strace
 
-PKGS   := libmicrohttpd libcurl libuv libconfuse libpcre2-8 libcjson
+PKGS   := libmicrohttpd libcurl libuv libconfuse libpcre2-8 libcjson libcrypto libcrypt
 WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wcast-qual -Wundef -Wformat=2
 OPT    ?= -O2 -g
 HARDEN := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
@@ -62,7 +62,7 @@ deps-bench: deps
 build: deps ## build build/tollgate
 	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/tollgate
 
-$(BUILD)/tollgate: $(OBJ) $(BUILD)/gateway/main.o
+$(BUILD)/tollgate: $(BUILD)/gateway/main.o $(BUILD)/objects.a
 	@echo "  link  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIB_LIBS) $(LDLIBS)
 
@@ -83,7 +83,7 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/objects.a
 	@echo "  link  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIB_LIBS) $$(pkg-config --libs check) $(LDLIBS)
 
-# An archive, so that a unit test links only what it uses.
+# An archive, so that a program links only what it uses.
 $(BUILD)/objects.a: $(OBJ)
 	@rm -f $@
 	@ar rcs $@ $^

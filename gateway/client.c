@@ -1,6 +1,8 @@
 /* client.c: see client.h. */
 #include "gateway/client.h"
 
+#include <fcntl.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -9,6 +11,7 @@
 
 #include "gateway/exchange.h"
 #include "lib/clock.h"
+#include "lib/tcp.h"
 
 #define MS             UINT64_C(1000000)
 #define WAITING_MAX    64          /* connections that may wait without being suspended */
@@ -16,6 +19,10 @@
 #define WATCH_AFTER_NS (100 * MS)  /* suspended for this long: look whether the client leaves */
 #define HALF_CLOSED_NS (20 * MS)   /* seen within this of watching: it had closed its half before */
 #define PROBE_NS       (500 * MS)  /* unmoved for this long: probed */
+#define REST_AFTER_NS  (2000 * MS) /* idle for this long: it goes to rest */
+#define GOING_MAX      256 /* connections on their way to rest, for libmicrohttpd visits each of them */
+#define TRIM_MIN       100 /* connections that went to rest before memory is given back */
+#define TRIM_NS        (5000 * MS) /* and how often at most */
 #define LINGER_NS      (2000 * MS) /* a socket lingers at most this long */
 #define LINGER_MAX     1024        /* sockets that linger at a time */
 #define LINGER_READ    (64 * 1024) /* bytes dropped of each at a tick */
@@ -52,10 +59,15 @@ static void list_append(struct client_list *l, struct client *c)
     l->n++;
 }
 
+size_t clients_open(const struct clients *all)
+{
+    return all->lists[CLIENT_IDLE].n + all->lists[CLIENT_BUSY].n + all->rests.n;
+}
+
 static void count_open(struct clients *all)
 {
-    uint32_t n = (uint32_t)(all->lists[CLIENT_IDLE].n + all->lists[CLIENT_BUSY].n);
-    atomic_store_explicit(&all->stats.open, n, memory_order_relaxed);
+    atomic_store_explicit(&all->stats.open, (uint32_t)clients_open(all), memory_order_relaxed);
+    atomic_store_explicit(&all->stats.resting, (uint32_t)all->rests.n, memory_order_relaxed);
 }
 
 /* ---- deadlines ---- */
@@ -102,6 +114,7 @@ struct client *client_new(struct clients *all, int fd, const struct sockaddr *ad
         return NULL;
     c->all = all;
     c->fd = fd;
+    c->rest_fd = -1;
     c->moved_ns = all->wheel->now_ns;
     c->deadline.expired = on_deadline;
     /* A unix socket's client is on this machine. */
@@ -109,8 +122,6 @@ struct client *client_new(struct clients *all, int fd, const struct sockaddr *ad
         c->ip = (struct ip){{0}};
     list_append(&all->lists[CLIENT_IDLE], c);
     arm(c);
-    uint64_t accepted = atomic_load_explicit(&all->stats.accepted, memory_order_relaxed);
-    atomic_store_explicit(&all->stats.accepted, accepted + 1, memory_order_relaxed);
     count_open(all);
     return c;
 }
@@ -128,6 +139,84 @@ static void stop_waiting(struct client *c)
     c->all->nwaiting--;
 }
 
+/* ---- going to rest ---- */
+
+static bool is_read_out(const struct client *c)
+{
+    return c->consumed != UINT64_MAX && tcp_bytes_read(c->fd) == c->consumed;
+}
+
+static void begin_going(struct client *c)
+{
+    if (c->all->ngoing == GOING_MAX || !is_read_out(c))
+        return;
+    c->rest_fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
+    if (c->rest_fd < 0)
+        return;
+    c->all->ngoing++;
+    MHD_set_connection_option(c->mhd, MHD_CONNECTION_OPTION_TIMEOUT, 1U);
+}
+
+void client_stay(struct client *c)
+{
+    if (c->rest_fd < 0)
+        return;
+    MHD_set_connection_option(c->mhd, MHD_CONNECTION_OPTION_TIMEOUT, 0U);
+    close(c->rest_fd);
+    c->rest_fd = -1;
+    c->all->ngoing--;
+}
+
+/* libmicrohttpd has given the connection up. */
+static void end_going(struct client *c)
+{
+    const struct rest_socket s = {c->rest_fd, c->httpd, c->moved_ns, c->consumed};
+    if (c->rest_fd < 0)
+        return;
+    c->all->ngoing--;
+    if (c->cut || !is_read_out(c))
+        close(c->rest_fd);
+    else
+        rests_add(&c->all->rests, &s);
+    c->all->ngone++;
+}
+
+static void send_to_rest(struct clients *all, uint64_t now_ns)
+{
+    for (struct client *c = all->lists[CLIENT_IDLE].first; c && c->moved_ns + REST_AFTER_NS <= now_ns;
+         c = c->next) {
+        if (c->has_served && !c->tls && !c->cut && c->rest_fd < 0)
+            begin_going(c);
+    }
+}
+
+/* The C library keeps what libmicrohttpd frees: have it give the pages back, when many have gone to rest. */
+static void give_memory_back(struct clients *all, uint64_t now_ns)
+{
+    if (all->ngone < TRIM_MIN || all->ngoing > 0 || now_ns < all->given_ns + TRIM_NS)
+        return;
+    all->ngone = 0;
+    all->given_ns = now_ns;
+    malloc_trim(0);
+}
+
+/* libmicrohttpd looks at the time only when it runs. */
+static void poke_going(struct clients *all)
+{
+    for (struct client *c = all->lists[CLIENT_IDLE].first; c && all->ngoing > 0; c = c->next) {
+        if (c->rest_fd < 0)
+            continue;
+        httpd_poke(c->httpd);
+        return;
+    }
+}
+
+void client_count_request(struct client *c, uint64_t bytes)
+{
+    c->consumed = bytes == UINT64_MAX || c->consumed == UINT64_MAX ? UINT64_MAX : c->consumed + bytes;
+    c->has_served = true;
+}
+
 void client_free(struct client *c)
 {
     wheel_cancel(&c->deadline);
@@ -135,6 +224,7 @@ void client_free(struct client *c)
     if (c->waits)
         stop_waiting(c);
     list_remove(&c->all->lists[c->state], c);
+    end_going(c);
     count_open(c->all);
     free(c);
 }
@@ -256,9 +346,12 @@ static void probe(struct client *c)
 
 static void probe_resting(struct clients *all, uint64_t now_ns)
 {
+    poke_going(all);
+    give_memory_back(all, now_ns);
     if (now_ns < all->probe_ns)
         return;
     all->probe_ns = now_ns + PROBE_NS;
+    send_to_rest(all, now_ns);
     for (int i = 0; i < 2; i++)
         for (struct client *c = all->lists[i].first; c; c = c->next)
             if (!c->probed && !c->parked_ns && !c->cut && c->moved_ns + PROBE_NS <= now_ns)
@@ -313,14 +406,17 @@ void clients_tick(struct clients *all, uint64_t now_ns)
     look_after_parked(all, now_ns);
     probe_resting(all, now_ns);
     drain_lingers(all, now_ns);
+    rests_expire(&all->rests, now_ns, all->limits.idle_timeout_ms);
+    count_open(all);
 }
 
-bool clients_init(struct clients *all, uv_loop_t *loop, struct wheel *wheel, void (*gone)(struct client *))
+bool clients_init(struct clients *all, const struct clients_setup *setup)
 {
-    *all = (struct clients){.wheel = wheel, .gone = gone};
+    *all = (struct clients){.wheel = setup->wheel, .gone = setup->gone};
     all->lingers = calloc(LINGER_MAX, sizeof(*all->lingers));
     all->watch_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (!all->lingers || all->watch_fd < 0 || uv_poll_init(loop, &all->watch, all->watch_fd) != 0) {
+    if (!all->lingers || all->watch_fd < 0 || uv_poll_init(setup->loop, &all->watch, all->watch_fd) != 0 ||
+        !rests_init(&all->rests, setup->loop, setup->woken, setup->ctx)) {
         if (all->watch_fd >= 0)
             close(all->watch_fd);
         free(all->lingers);
@@ -345,4 +441,5 @@ void clients_fini(struct clients *all)
     all->lingers = NULL;
     all->nlingers = 0;
     uv_close((uv_handle_t *)&all->watch, on_closed);
+    rests_fini(&all->rests);
 }

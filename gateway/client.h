@@ -18,6 +18,11 @@
  * a second go into an epoll set of our own, for EPOLLRDHUP. A client that had closed its sending half by then
  * may only be one that has nothing more to say, and gets its answer; one that closes it later has left.
  *
+ * A connection that is idle for REST_AFTER goes to rest (rest.h): libmicrohttpd is told to give it up, and
+ * closes its descriptor, but not the socket, of which we hold another. Only where it is certain that
+ * libmicrohttpd has no byte of a next request in its memory: when the bytes that were read from the socket
+ * are those of the requests that were served. TLS connections stay, for their state is not ours to move.
+ *
  * Worker's thread only.
  */
 #ifndef GATEWAY_CLIENT_H
@@ -29,6 +34,7 @@
 
 #include "gateway/conf.h"
 #include "gateway/httpd.h"
+#include "gateway/rest.h"
 #include "lib/cidr.h"
 #include "lib/wheel.h"
 
@@ -51,11 +57,14 @@ struct client {
     uint64_t moved_ns;      /* when something last moved */
     uint64_t parked_ns;     /* parked since; 0: not parked */
     bool waits;             /* parked, but not suspended */
+    size_t head_bytes;      /* of its present request */
     bool tires;             /* and is to be suspended at the next chance */
     unsigned completed_run; /* of httpd, in which its last request ended */
     bool pipelines;         /* its next request was there before the last one had ended */
     uint64_t watched_ns;    /* in the epoll set since; 0: not */
     uint64_t discarded;     /* bytes of an unwanted body that were dropped */
+    uint64_t consumed;      /* bytes of all its requests so far; UINT64_MAX: not known */
+    int rest_fd;            /* it is about to rest: a second descriptor of its socket; -1: it is not */
     bool has_served;        /* at least one request */
     bool half_closed;       /* seen when we began to watch */
     bool probed;            /* looked at since something last moved */
@@ -78,7 +87,8 @@ struct client_list {
 /* Read by other threads for metrics. */
 struct client_stats {
     _Atomic uint64_t accepted;
-    _Atomic uint32_t open;
+    _Atomic uint32_t open;    /* those that rest included */
+    _Atomic uint32_t resting; /* rest.h */
 };
 
 struct lingering;
@@ -93,16 +103,29 @@ struct clients {
     uv_poll_t watch;
     struct lingering *lingers;
     size_t nlingers;
+    struct rests rests;
+    unsigned ngoing;                /* connections that are about to rest */
+    unsigned ngone;                 /* that went to rest since memory was last given back */
+    uint64_t given_ns;              /* when that was */
     void (*gone)(struct client *c); /* the client of a suspended connection has left */
     struct client_stats stats;
 };
 
-/* False when there is no memory or no descriptor. */
-MUST_USE bool clients_init(struct clients *all, uv_loop_t *loop, struct wheel *wheel,
-                           void (*gone)(struct client *));
+/* False when there is no memory or no descriptor. GONE and the others: see struct clients and rest.h. */
+struct clients_setup {
+    uv_loop_t *loop;
+    struct wheel *wheel;
+    void (*gone)(struct client *);
+    void (*woken)(void *ctx, const struct rest_socket *s);
+    void *ctx;
+};
+MUST_USE bool clients_init(struct clients *all, const struct clients_setup *setup);
 
 /* All connections must have ended. The loop must run on until the handle is closed. */
 void clients_fini(struct clients *all);
+
+/* Connections in all. */
+size_t clients_open(const struct clients *all);
 
 /* Every tick: watch those that are parked for long, drain sockets that linger. */
 void clients_tick(struct clients *all, uint64_t now_ns);
@@ -111,6 +134,12 @@ void clients_tick(struct clients *all, uint64_t now_ns);
 MUST_USE struct client *client_new(struct clients *all, int fd, const struct sockaddr *addr);
 void client_free(struct client *c);
 void client_set_state(struct client *c, enum client_state state);
+
+/* A request of BYTES is over; UINT64_MAX: nobody knows how many they were, and it cannot rest. */
+void client_count_request(struct client *c, uint64_t bytes);
+
+/* A request begins: it is no time to rest. */
+void client_stay(struct client *c);
 
 /* Something moved. */
 void client_moved(struct client *c);

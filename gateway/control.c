@@ -280,6 +280,7 @@ static void gather(struct control *c, struct metrics_gauges *g)
         const struct client_stats *clients = front_stats(w->front);
         const struct upstream_stats *upstream = upstream_stats(w->upstream);
         g->connections += atomic_load_explicit(&clients->open, memory_order_relaxed);
+        g->connections_resting += atomic_load_explicit(&clients->resting, memory_order_relaxed);
         g->connections_total += atomic_load_explicit(&clients->accepted, memory_order_relaxed);
         g->requests_in_flight += atomic_load_explicit(&w->in_flight, memory_order_relaxed);
         g->upstream_open += atomic_load_explicit(&upstream->open, memory_order_relaxed);

@@ -1,6 +1,6 @@
 /*
- * forward_internal.h: what the three parts of forward.h share: forward.c (choose, connect, time), forward_send.c
- * and forward_answer.c. Nobody else includes it.
+ * forward_internal.h: what the three parts of forward.h share: forward.c (choose, connect, time),
+ * forward_send.c and forward_answer.c. Nobody else includes it.
  */
 #ifndef GATEWAY_FORWARD_INTERNAL_H
 #define GATEWAY_FORWARD_INTERNAL_H

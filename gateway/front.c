@@ -1,15 +1,8 @@
 /*
  * front.c: see front.h.
  *
- * What libmicrohttpd does, and what we do about it:
- *   - it parses leniently: every head is checked again, field by field, and on versions before 0.9.76 byte by
- * byte in its own buffer (http1_raw_head_check), before anything is done with it;
- *   - it clobbers the target while parsing: the raw one is copied in the callback that sees it first;
- *   - it takes an answer only before a request's body (and then closes the connection) or after it: the body
- * of a request that was refused is read and dropped up to a bound; past it the answer is written straight to
- * the socket and the connection is cut;
- *   - bytes that nobody read turn a close into a reset, which may destroy the answer: such sockets linger
- * (client.h).
+ * Doors are the listening sockets on the worker's loop. What comes in through them goes to libmicrohttpd,
+ * whose callbacks are in intake.c; a connection that comes back from its rest goes there again.
  */
 #include "gateway/front.h"
 
@@ -17,16 +10,12 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#include "gateway/path.h"
-#include "gateway/reply.h"
+#include "gateway/intake.h"
 #include "gateway/worker.h"
 #include "lib/clock.h"
 
 #define ACCEPT_BURST    64                        /* connections taken in one go */
 #define ACCEPT_PAUSE_NS (UINT64_C(100) * 1000000) /* without descriptors: try again after this */
-#define DRAIN_MAX                                                                                            \
-    (1024 * 1024)       /* bytes of an unwanted body that are read so that the connection can be kept */
-#define TRAILERS_MAX 32 /* trailer fields of a request that are passed on */
 
 /* A listening socket on the worker's loop. */
 struct door {
@@ -74,288 +63,12 @@ static void on_gone(struct client *c)
     front_wake(x);
 }
 
-/* ---- the request ---- */
-
-struct field_sink {
-    struct exchange *x;
-    size_t cap;
-    bool too_many;
-};
-
-static enum MHD_Result on_field(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_len,
-                                const char *value, size_t value_len)
-{
-    (void)kind;
-    struct field_sink *sink = ctx;
-    struct http_fields *fields = &sink->x->fields;
-    if (fields->n == sink->cap) {
-        size_t cap = sink->cap * 2;
-        struct http_field *more = fields->n < exchange_conf(sink->x)->client.max_fields
-                                      ? arena_alloc(&sink->x->arena, cap * sizeof(*more))
-                                      : NULL;
-        if (!more) {
-            sink->too_many = true;
-            return MHD_NO;
-        }
-        memcpy(more, fields->at, fields->n * sizeof(*more));
-        fields->at = more;
-        sink->cap = cap;
-    }
-    fields->at[fields->n++] =
-        (struct http_field){{name, name_len}, {value ? value : "", value ? value_len : 0}};
-    return MHD_YES;
-}
-
-#if LIBRARY_IS_LENIENT
-static enum http1_fault check_raw_head(struct exchange *x, const char *method, const char *version)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(x->client->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    const struct http1_raw_head head = {
-        .raw = method,
-        .len = info ? info->header_size : 0,
-        .version = version,
-        .target_len = x->target.len,
-        .fields = x->fields,
-    };
-    return http1_raw_head_check(&head);
-}
-#else
-static enum http1_fault check_raw_head(struct exchange *x, const char *method, const char *version)
-{
-    (void)x, (void)method, (void)version;
-    return HTTP1_OK;
-}
-#endif
-
-static void read_head(struct exchange *x, const char *method, const char *version)
-{
-    struct field_sink sink = {.x = x, .cap = EXCHANGE_FIELDS};
-    x->record.method = slice_of(method);
-    x->record.method_kind = http_method_of(x->record.method);
-    x->record.http_minor = strcmp(version, "HTTP/1.0") == 0 ? 0 : 1;
-    MHD_get_connection_values_n(x->client->mhd, MHD_HEADER_KIND, on_field, &sink);
-    const struct http1_request_check_in in = {
-        .method = x->record.method,
-        .target = x->target,
-        .version = slice_of(version),
-        .fields = x->fields,
-        .max_fields = exchange_conf(x)->client.max_fields,
-    };
-    x->head_fault = sink.too_many ? HTTP1_TOO_MANY_FIELDS : HTTP1_OK;
-    if (x->head_fault == HTTP1_OK)
-        x->head_fault = check_raw_head(x, method, version);
-    if (x->head_fault == HTTP1_OK)
-        x->head_fault = http1_request_check(&in, &x->head);
-}
-
-/* A refused request whose body is not worth reading: it is answered before the body, which ends the
- * connection. */
-static bool is_not_worth_reading(const struct exchange *x)
-{
-    return x->head_fault != HTTP1_OK || x->head.expects_continue || x->head.framing == HTTP1_CHUNKED ||
-           x->head.length > DRAIN_MAX;
-}
-
-static enum MHD_Result on_head(struct exchange *x, const char *method, const char *version)
-{
-    struct client *c = x->client;
-    c->head_seen = true;
-    read_head(x, method, version);
-    if (x->head_fault == HTTP1_OK && x->head.framing == HTTP1_NO_BODY)
-        return MHD_YES; /* the call at the end of the request comes at once */
-    exchange_run(x);
-    if (x->aborted)
-        return MHD_NO;
-    if (!x->reply.ready)
-        return MHD_YES;
-    x->discard = true;
-    if (!is_not_worth_reading(x))
-        return MHD_YES;
-    c->lingers = !c->tls;
-    return reply_send(x);
-}
-
-/*
- * End the connection in the middle of a request's body, with the reply if there is one. libmicrohttpd takes
- * no answer there, and an error would leave the connection in limbo: so the rest of the body is dropped and
- * its socket shut down.
- */
-static enum MHD_Result cut_in_body(struct exchange *x)
-{
-    struct client *c = x->client;
-    if (!x->aborted && !c->cut && reply_write(x))
-        c->replied = c->lingers = true;
-    x->discard = true;
-    client_cut(c);
-    return MHD_YES;
-}
-
-static bool is_over_limit(const struct exchange *x, size_t len)
-{
-    const struct conf_route *r = exchange_route(x);
-    return r && r->max_body > 0 && !x->discard && x->body_in + len > r->max_body;
-}
-
-/* Parked with bytes left over, the connection is only visited again when it is resumed: a wake that came
- * meanwhile has to be followed now. */
-static size_t take_body(struct exchange *x, struct slice data)
-{
-    size_t taken = 0;
-    do {
-        x->client->woken = false;
-        taken += forward_take_body(x, slice_skip(data, taken));
-    } while (taken < data.len && x->client->woken);
-    return taken;
-}
-
-static enum MHD_Result on_body(struct exchange *x, const char *p, size_t *len)
-{
-    struct client *c = x->client;
-    size_t taken = *len;
-    c->woken = false;
-    if (is_over_limit(x, *len)) {
-        forward_undo(x);
-        exchange_fail(x, REASON_BODY_TOO_LARGE);
-        x->discard = true;
-        if (!c->tls) {
-            *len = 0;
-            return cut_in_body(x);
-        }
-    }
-    if (x->aborted) {
-        *len = 0;
-        return cut_in_body(x);
-    }
-    if (!x->discard)
-        taken = take_body(x, (struct slice){p, *len});
-    if (x->discard || x->reply.ready)
-        c->discarded += *len;
-    if (c->discarded > DRAIN_MAX) {
-        *len = 0;
-        return cut_in_body(x);
-    }
-    x->body_in += taken;
-    *len -= taken;
-    if (*len > 0)
-        client_park(c, false);
-    httpd_poke(c->httpd);
-    return MHD_YES;
-}
-
-struct trailer_sink {
-    struct http_field at[TRAILERS_MAX];
-    size_t n;
-};
-
-static enum MHD_Result on_trailer(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_len,
-                                  const char *value, size_t value_len)
-{
-    (void)kind;
-    struct trailer_sink *t = ctx;
-    struct http_field f = {{name, name_len}, {value ? value : "", value ? value_len : 0}};
-    if (t->n < TRAILERS_MAX && http_is_token(f.name) && http_is_field_value(f.value) &&
-        chunked_may_trail(f.name))
-        t->at[t->n++] = f;
-    return MHD_YES;
-}
-
-static void end_of_request(struct exchange *x)
-{
-    x->client->body_ended = true;
-    if (x->head.framing == HTTP1_NO_BODY) {
-        exchange_run(x);
-        return;
-    }
-    struct trailer_sink t = {.n = 0};
-    if (x->head.framing == HTTP1_CHUNKED && !x->discard)
-        MHD_get_connection_values_n(x->client->mhd, MHD_FOOTER_KIND, on_trailer, &t);
-    if (!x->discard)
-        forward_end_body(x, (struct http_fields){t.at, t.n});
-}
-
-/* The whole request is there; called again whenever the connection is resumed. */
-static enum MHD_Result on_end(struct exchange *x)
-{
-    struct client *c = x->client;
-    do {
-        c->woken = false;
-        if (!c->body_ended)
-            end_of_request(x);
-        else if (x->parked)
-            exchange_run(x);
-        if (x->aborted)
-            return MHD_NO;
-        if (x->reply.ready)
-            return reply_send(x);
-    } while (c->woken);
-    client_park(c, true);
-    return MHD_YES;
-}
-
-static enum MHD_Result on_request(void *ctx, struct MHD_Connection *mhd, const char *url, const char *method,
-                                  const char *version, const char *body, size_t *body_len, void **request)
-{
-    (void)ctx, (void)mhd, (void)url;
-    struct exchange *x = *request;
-    if (!x)
-        return MHD_NO;
-    if (client_still_waits(x->client))
-        return MHD_YES;
-    client_moved(x->client);
-    if (!x->client->head_seen)
-        return on_head(x, method, version);
-    return *body_len > 0 ? on_body(x, body, body_len) : on_end(x);
-}
-
-/* The request line has come. */
-static void *on_target(void *ctx, const char *raw, struct MHD_Connection *mhd)
-{
-    struct front *f = ctx;
-    struct client *c = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-    struct exchange *x = exchange_new(f->worker, c, slice_of(raw));
-    if (!x)
-        return NULL;
-    x->peer_ip = c->ip;
-    x->record.client_tls = c->tls;
-    c->exchange = x;
-    c->has_served = true;
-    c->head_seen = c->body_ended = c->woken = c->replied = c->finished = c->lingers = false;
-    c->discarded = 0;
-    if (c->completed_run == httpd_run_number(c->httpd))
-        c->pipelines = true;
-    client_set_state(c, CLIENT_BUSY);
-    return x;
-}
-
-static void on_completed(void *ctx, struct MHD_Connection *mhd, void **request,
-                         enum MHD_RequestTerminationCode how)
-{
-    (void)mhd;
-    struct front *f = ctx;
-    struct exchange *x = *request;
-    if (!x)
-        return;
-    struct client *c = x->client;
-    if (c->lingers)
-        client_linger(c);
-    exchange_end(x, c->finished || (how == MHD_REQUEST_TERMINATED_COMPLETED_OK && c->replied));
-    c->exchange = NULL;
-    *request = NULL;
-    c->completed_run = httpd_run_number(c->httpd);
-    if (c->pipelines)
-        httpd_poke(c->httpd);
-    client_set_state(c, CLIENT_IDLE);
-    if (f->draining)
-        client_cut(c);
-}
-
 /* ---- connections ---- */
 
 static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_ctx,
                           enum MHD_ConnectionNotificationCode what)
 {
-    struct front *f = ctx;
+    struct front *f = ((struct worker *)ctx)->front;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         f->accepting->mhd = mhd;
         *socket_ctx = f->accepting;
@@ -366,30 +79,52 @@ static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_c
     }
 }
 
-static void add_connection(struct door *d, int fd, const struct sockaddr *addr, socklen_t len)
+/* A connection through a door, or from its rest. */
+struct arrival {
+    struct httpd *httpd;
+    int fd;
+    bool tls;
+    struct sockaddr_storage addr;
+    socklen_t addr_len;
+};
+
+/* The client, when its connection has begun; otherwise the socket is closed. */
+static struct client *add_connection(struct front *f, const struct arrival *a)
 {
-    struct front *f = d->front;
-    struct client *c = client_new(&f->clients, fd, addr);
+    struct client *c = client_new(&f->clients, a->fd, (const struct sockaddr *)&a->addr);
     if (!c) {
-        close(fd);
-        return;
+        close(a->fd);
+        return NULL;
     }
-    c->httpd = d->httpd;
-    c->tls = d->listener->tls;
+    c->httpd = a->httpd;
+    c->tls = a->tls;
     f->accepting = c;
-    if (!httpd_add(d->httpd, fd, addr, len) && f->accepting)
+    bool begun = httpd_add(a->httpd, a->fd, (const struct sockaddr *)&a->addr, a->addr_len);
+    if (!begun && f->accepting)
         client_free(c); /* it never began; otherwise its end was notified */
     f->accepting = NULL;
+    return begun ? c : NULL;
+}
+
+static void on_woken(void *ctx, const struct rest_socket *s)
+{
+    struct arrival a = {.httpd = s->httpd, .fd = s->fd, .addr_len = sizeof(a.addr)};
+    if (getpeername(s->fd, (struct sockaddr *)&a.addr, &a.addr_len) != 0) {
+        close(s->fd);
+        return;
+    }
+    struct client *c = add_connection(ctx, &a);
+    if (c)
+        c->consumed = s->consumed;
 }
 
 static void set_doors(struct front *f, bool open);
 
 static bool has_room(struct front *f)
 {
-    struct client_list *idle = &f->clients.lists[CLIENT_IDLE];
-    if (idle->n + f->clients.lists[CLIENT_BUSY].n < f->max_clients)
+    if (clients_open(&f->clients) < f->max_clients || rests_evict(&f->clients.rests))
         return true;
-    for (struct client *c = idle->first; c; c = c->next) {
+    for (struct client *c = f->clients.lists[CLIENT_IDLE].first; c; c = c->next) {
         if (c->cut)
             continue;
         client_cut(c);
@@ -402,15 +137,18 @@ static void accept_all(struct door *d, int burst)
 {
     struct front *f = d->front;
     for (int i = 0; i < burst; i++) {
-        struct sockaddr_storage addr = {0};
-        socklen_t len = sizeof(addr);
+        struct arrival a = {.httpd = d->httpd, .tls = d->listener->tls, .addr_len = sizeof(a.addr)};
         if (!has_room(f)) {
             set_doors(f, false);
             return;
         }
-        int fd = accept4(d->listener->fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            add_connection(d, fd, (struct sockaddr *)&addr, len);
+        a.fd =
+            accept4(d->listener->fd, (struct sockaddr *)&a.addr, &a.addr_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (a.fd >= 0) {
+            struct client_stats *stats = &f->clients.stats;
+            uint64_t accepted = atomic_load_explicit(&stats->accepted, memory_order_relaxed);
+            atomic_store_explicit(&stats->accepted, accepted + 1, memory_order_relaxed);
+            add_connection(f, &a);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
             f->reopen_ns = clock_now_ns() + ACCEPT_PAUSE_NS;
             set_doors(f, false);
@@ -443,8 +181,8 @@ static void set_doors(struct front *f, bool open)
 void front_tick(struct front *f, uint64_t now_ns)
 {
     clients_tick(&f->clients, now_ns);
-    uint32_t open = atomic_load_explicit(&f->clients.stats.open, memory_order_relaxed);
-    if (!f->doors_open && !f->draining && now_ns >= f->reopen_ns && open < f->max_clients)
+    if (!f->doors_open && !f->draining && now_ns >= f->reopen_ns &&
+        clients_open(&f->clients) < f->max_clients)
         set_doors(f, true);
 }
 
@@ -460,11 +198,11 @@ static struct httpd *new_httpd(struct front *f, const struct listener *l, struct
         .memory = (size_t)conf->client.max_head * 2,
         .max_connections = f->max_clients * 2 + ACCEPT_BURST,
         .waiting = &f->clients.nwaiting,
-        .handler = on_request,
-        .target = on_target,
-        .completed = on_completed,
+        .handler = intake_request,
+        .target = intake_target,
+        .completed = intake_completed,
         .connection = on_connection,
-        .ctx = f,
+        .ctx = f->worker,
     };
     struct httpd *h = httpd_new(&setup, err);
     if (h)
@@ -498,7 +236,9 @@ void front_configure(struct front *f, const struct conf *conf)
 struct front *front_new(struct worker *w, const struct listener *listeners, size_t n, struct err *err)
 {
     struct front *f = calloc(1, sizeof(*f));
-    if (!f || !clients_init(&f->clients, &w->loop, &w->wheel, on_gone)) {
+    const struct clients_setup setup = {
+        .loop = &w->loop, .wheel = &w->wheel, .gone = on_gone, .woken = on_woken, .ctx = f};
+    if (!f || !clients_init(&f->clients, &setup)) {
         err_sys(err, ERR_SELF, ENOMEM, "front end");
         free(f);
         return NULL;
@@ -536,6 +276,7 @@ bool front_turn(struct front *f)
 
 static void cut_idle(struct front *f)
 {
+    rests_close_all(&f->clients.rests);
     for (struct client *c = f->clients.lists[CLIENT_IDLE].first; c; c = c->next)
         client_cut(c);
 }
@@ -554,7 +295,7 @@ void front_drain(struct front *f)
 
 bool front_is_empty(const struct front *f)
 {
-    return f->clients.lists[CLIENT_IDLE].n + f->clients.lists[CLIENT_BUSY].n == 0;
+    return clients_open(&f->clients) == 0;
 }
 
 void front_close(struct front *f)

@@ -40,8 +40,9 @@ struct record;
 
 /* What others count; they fill it in for each page. */
 struct metrics_gauges {
-    uint64_t connections;       /* of clients, open */
-    uint64_t connections_total; /* of clients, ever */
+    uint64_t connections;         /* of clients, open */
+    uint64_t connections_resting; /* of them: idle for long, put away */
+    uint64_t connections_total;   /* of clients, ever */
     uint64_t requests_in_flight;
     uint64_t upstream_open; /* connections to backends, idle ones too */
     uint64_t upstream_idle;

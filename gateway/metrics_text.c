@@ -250,6 +250,11 @@ static void print_connections(struct page *page)
     print_number(page, "", page->gauges->connections);
 }
 
+static void print_resting(struct page *page)
+{
+    print_number(page, "", page->gauges->connections_resting);
+}
+
 static void print_connections_total(struct page *page)
 {
     print_number(page, "", page->gauges->connections_total);
@@ -386,6 +391,8 @@ static const struct family families[] = {
     {"tollgate_upstream_retries_total", "counter", "Tries of requests after the first.", print_retries},
     {"tollgate_requests_in_flight", "gauge", "Requests under way.", print_in_flight},
     {"tollgate_connections", "gauge", "Open connections of clients.", print_connections},
+    {"tollgate_connections_resting", "gauge", "Those of them that were idle for long and are put away.",
+     print_resting},
     {"tollgate_connections_total", "counter", "Connections of clients that were accepted.",
      print_connections_total},
     {"tollgate_upstream_connections", "gauge", "Open connections to backends.", print_upstream_connections},

@@ -16,7 +16,7 @@ run() {
     shift
     if "$@" >"$out/log" 2>&1; then
         passed=$((passed + 1))
-        echo "ok      $name  $(grep -E '^[0-9]+%: Checks: |^[0-9]+ passed' "$out/log" | tail -n 1)"
+        echo "ok      $name  $(grep -E '^[0-9]+%: Checks: |^([0-9]+|all) passed' "$out/log" | tail -n 1)"
     else
         failed=$((failed + 1))
         echo "FAILED  $name"
@@ -40,7 +40,10 @@ for suite in "$@"; do
             rm -f "$GATEWAY_PIDS"
         done
         ;;
-    raw) run raw/framing timeout 120 python3 tests/raw/framing.py "$BUILD/tollgate" ;;
+    raw)
+        run raw/framing timeout 120 python3 tests/raw/framing.py "$BUILD/tollgate"
+        run raw/resting timeout 120 python3 tests/raw/resting.py "$BUILD/tollgate"
+        ;;
     soak) run soak/short timeout 300 sh tests/soak/run.sh ;;
     *)
         echo "no such suite: $suite"

@@ -186,6 +186,17 @@ def case_latency(bench):
               f"p90 {median(r['p90_us'] for r in seen[1:]):.0f} us")
 
 
+def settled_memory(pid):
+    """Memory once it has not fallen for ten seconds, or after two minutes: what is idle may be put away."""
+    least, since, end = memory(pid), time.monotonic(), time.monotonic() + 120
+    while time.monotonic() < min(since + 10, end):
+        time.sleep(1)
+        now = memory(pid)
+        if now < least:
+            least, since = now, time.monotonic()
+    return now
+
+
 def case_idle(bench):
     """Memory of connections that had one request and are kept."""
     n = min(bench.options.idle, bench.files - 500)
@@ -202,8 +213,7 @@ def case_idle(bench):
                 report = json.loads(load.stdout.readline())
                 load.stdout.readline()
                 bench.note_errors(f'idle {proxy.name}', report)
-                time.sleep(1)
-                after = memory(process.pid)
+                after = settled_memory(process.pid)
                 load.stdin.close()
         print(f'  {proxy.name:<18}{(after - before) / n:9.0f} bytes a connection   '
               f'{before / 1e6:7.1f} -> {after / 1e6:.1f} MB')
