@@ -415,6 +415,8 @@ static char *put_ending(char *p, const struct record *r, const struct conf_log *
 {
     p = put_string(p, SLICE(",\"route\":\""), r->route);
     p = put_string(p, SLICE(",\"backend\":\""), r->backend);
+    if (r->limit != LIMIT_NONE)
+        p = put_string(p, SLICE(",\"limit\":\""), slice_of(limit_result_name(r->limit)));
     if (r->reason != REASON_NONE)
         p = put_string(p, SLICE(",\"reason\":\""), slice_of(reason_info(r->reason)->name));
     if (err_is_set(r->err))

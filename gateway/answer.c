@@ -1,6 +1,8 @@
 /* answer.c: see answer.h. */
 #include "gateway/answer.h"
 
+#include <inttypes.h>
+
 #include "gateway/front.h"
 #include "gateway/problem.h"
 #include "gateway/headers.h"
@@ -63,7 +65,13 @@ enum step_result answer_run(struct exchange *x)
 
 static bool add_retry_after(struct exchange *x, unsigned status)
 {
-    return status != 503 || reply_add(x, SLICE("Retry-After"), SLICE("1"));
+    char text[24];
+    bool ok = true;
+    if (x->retry_after_s == 0)
+        return status != 503 || reply_add(x, SLICE("Retry-After"), SLICE("1"));
+    int n = snprintf(text, sizeof(text), "%" PRIu64, x->retry_after_s);
+    struct slice value = arena_slice(&x->arena, (struct slice){text, (size_t)n}, &ok);
+    return ok && reply_add(x, SLICE("Retry-After"), value);
 }
 
 static bool add_allow(struct exchange *x, enum reason reason)

@@ -22,15 +22,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "gateway/conf_protect.h"
 #include "lib/check.h"
 #include "lib/cidr.h"
 #include "lib/http.h"
-
-/* Where something was written, for messages about it. */
-struct conf_where {
-    const char *file;
-    int line;
-};
 
 /* An address to listen on. */
 struct conf_listen {
@@ -55,6 +50,7 @@ struct conf_server {
     uint16_t port;         /* 80 or 443 when the url has none */
     const char *unix_path; /* NULL for TCP */
     unsigned weight;       /* 1..1000, default 1 */
+    bool is_backup;        /* only when no other server can be used; default no */
 };
 
 struct conf_timeout {
@@ -94,6 +90,13 @@ struct conf_backend {
     uint32_t max_connections; /* open to each address, by each worker; default 1024 */
     uint32_t fail_timeout_ms; /* an address that could not be connected to is left out for this long; default
                                  10 s */
+    struct conf_breaker breaker;
+    struct conf_retry retry;
+    struct conf_eject eject;
+    struct conf_health health;
+    struct conf_bulkhead bulkhead;
+    uint32_t slow_start_ms;   /* a server that came back gets its full share after this; default 0 */
+    uint32_t panic_threshold; /* hundredths of a percent: with fewer good servers all are used; default 0 */
 };
 
 /* How a route's path is compared; see router.h for what the titles mean. */
@@ -156,6 +159,8 @@ struct conf_route {
     const char *upstream_host_name; /* UPSTREAM_HOST_FIXED */
     struct conf_edits request_edits;
     struct conf_edits response_edits;
+    struct conf_limit *limits;
+    size_t nlimits;
     uint64_t max_body; /* bytes of a request body; 0: no bound (the default) */
     bool forwarded;    /* also send Forwarded (RFC 7239); default no */
 };
@@ -199,6 +204,7 @@ struct conf {
     struct conf_client client;
     struct conf_log log;
     uint32_t drain_timeout_ms; /* TERM to exit at the latest; default 30 s */
+    uint32_t limit_buckets;    /* clients that are remembered by limits at a time; default 1,000,000 */
     uint32_t resolve_ms;       /* names of servers are resolved again this often; default 10 s */
     const char *server_header; /* value of Server on our own answers; NULL: none; default "tollgate" */
     struct conf_backend *backends;

@@ -1,6 +1,7 @@
 /* conf_backend.c: backends and their servers; see conf_build.h. */
 #include "gateway/conf_address.h"
 #include "gateway/conf_build.h"
+#include "gateway/conf_faults.h"
 
 static const struct conf_section *backend_section(void)
 {
@@ -126,6 +127,57 @@ static void check_total(struct conf_load *load, const struct conf_node *timeout,
         conf_warning(load->report, total->place, "total ends before first_byte can");
 }
 
+/* ---- protection ---- */
+
+static void build_breaker(struct conf_load *load, const struct conf_node *node, struct conf_breaker *b)
+{
+    static const struct conf_faults_want want = {
+        .name = "failure", .fallback = "connect reset timeout malformed 500 502-504 506-599"};
+    const struct conf_node *part = bind_part(load, node, "breaker", b);
+    conf_build_faults(load, part, conf_schema_get(backend_section(), "breaker")->section, &want, &b->failure);
+    if (b->open_max_ms < b->open_ms && part && conf_node_count(part, "open_max") > 0)
+        conf_mistake(load->report, conf_node_value(part, "open_max", 0)->place, "open_max is below open_for");
+    if (b->open_max_ms < b->open_ms)
+        b->open_max_ms = b->open_ms;
+}
+
+static void build_retry(struct conf_load *load, const struct conf_node *node, struct conf_retry *r)
+{
+    static const struct conf_faults_want want = {.name = "on", .fallback = "connect reset"};
+    const struct conf_node *part = bind_part(load, node, "retry", r);
+    conf_build_faults(load, part, conf_schema_get(backend_section(), "retry")->section, &want, &r->on);
+}
+
+static void build_health(struct conf_load *load, const struct conf_node *node, struct conf_health *h)
+{
+    static const struct conf_faults_want want = {
+        .name = "status", .fallback = "2xx 3xx", .only_statuses = true};
+    const struct conf_node *part = bind_part(load, node, "health", h);
+    h->enabled = part != NULL;
+    conf_build_faults(load, part, conf_schema_get(backend_section(), "health")->section, &want, &h->ok);
+    if (h->path[0] != '/' || strpbrk(h->path, " \t\r\n"))
+        conf_mistake(load->report, conf_node_value(part, "path", 0)->place,
+                     "path: '%s' is no path: it begins with '/' and has no white space", h->path);
+    if (h->host && !http_is_field_value(slice_of(h->host)))
+        conf_mistake(load->report, conf_node_value(part, "host", 0)->place,
+                     "host: no field can have this value");
+}
+
+static void build_protection(struct conf_load *load, const struct conf_node *node, struct conf_backend *b)
+{
+    size_t nbackup = 0;
+    build_breaker(load, node, &b->breaker);
+    build_retry(load, node, &b->retry);
+    build_health(load, node, &b->health);
+    bind_part(load, node, "eject", &b->eject);
+    bind_part(load, node, "bulkhead", &b->bulkhead);
+    for (size_t i = 0; i < b->nservers; i++)
+        nbackup += b->servers[i].is_backup;
+    if (nbackup > 0 && nbackup == b->nservers)
+        conf_mistake(load->report, conf_node_title(node).place, "every server of backend \"%s\" is a backup",
+                     b->name);
+}
+
 /* The name is a label of metrics and a word of the log. */
 static void check_name(struct conf_load *load, struct conf_value title)
 {
@@ -149,6 +201,7 @@ static void build_backend(struct conf_load *load, const struct conf_node *node, 
     bind_part(load, node, "keepalive", &b->keepalive);
     check_total(load, bind_part(load, node, "timeout", &b->timeout), &b->timeout);
     check_tls(load, bind_part(load, node, "tls", &b->tls), b);
+    build_protection(load, node, b);
 }
 
 void conf_build_backends(struct conf_load *load, const struct conf_node *root)

@@ -62,6 +62,13 @@ static uint64_t number_of(const struct conf_option *o, const void *base)
     return memcpy(&wide, field, sizeof(wide)), wide;
 }
 
+static struct units_rate rate_of(const struct conf_option *o, const void *base)
+{
+    struct units_rate rate;
+    memcpy(&rate, (const char *)base + o->offset, sizeof(rate));
+    return rate;
+}
+
 static const char *text_of(const struct conf_option *o, const void *base)
 {
     const char *text;
@@ -77,6 +84,8 @@ static const char *number_words(const struct conf_option *o, uint64_t n, char ou
         return units_print_time(n, out);
     if (o->type == CONF_SIZE)
         return units_print_size(n, out);
+    if (o->type == CONF_PERCENT)
+        return units_print_percent((unsigned)n, out);
     snprintf(out, UNITS_TEXT_MAX, "%" PRIu64, n);
     return out;
 }
@@ -94,12 +103,34 @@ static bool refuse_number(const struct conf_option *o, const char *text, enum un
 {
     static const char *const examples[] = {[CONF_COUNT] = "a whole number",
                                            [CONF_TIME] = "a time such as 500ms, 10s, 5m, 2h or 1d",
-                                           [CONF_SIZE] = "a size such as 512, 16k, 10m or 1g"};
+                                           [CONF_SIZE] = "a size such as 512, 16k, 10m or 1g",
+                                           [CONF_PERCENT] = "a percentage such as 50% or 0.5%",
+                                           [CONF_RATE] = "a rate such as 10/s, 100/m or 1000/10m"};
     if (fault == UNITS_TOO_BIG)
         return refuse_range(o, text, why);
     if (fault == UNITS_NO_UNIT)
         return conf_refuse(why, "'%.80s' needs a unit: %s", text, examples[o->type]);
     return conf_refuse(why, "'%.80s' is not %s", text, examples[o->type]);
+}
+
+static enum units_fault parse_percent(struct slice text, uint64_t *n)
+{
+    unsigned hundredths = 0;
+    enum units_fault fault = units_parse_percent(text, &hundredths);
+    *n = hundredths;
+    return fault;
+}
+
+static bool bind_rate(const struct conf_option *o, const char *text, void *base, struct conf_why *why)
+{
+    struct units_rate rate;
+    enum units_fault fault = units_parse_rate(slice_of(text), &rate);
+    if (fault)
+        return refuse_number(o, text, fault, why);
+    if (rate.count < o->min || rate.count > o->max)
+        return refuse_range(o, text, why);
+    store(o, base, &rate);
+    return true;
 }
 
 static bool parse_number(const struct conf_option *o, const char *text, uint64_t *n, struct conf_why *why)
@@ -112,6 +143,8 @@ static bool parse_number(const struct conf_option *o, const char *text, uint64_t
         fault = units_parse_time(s, n);
     else if (o->type == CONF_SIZE)
         fault = units_parse_size(s, n);
+    else if (o->type == CONF_PERCENT)
+        fault = parse_percent(s, n);
     else if (!slice_to_u64(s, UINT64_MAX, n))
         fault = strspn(text, "0123456789") == s.len && s.len > 0 ? UNITS_TOO_BIG : UNITS_BAD_UNIT;
     if (fault)
@@ -232,6 +265,8 @@ static bool bind_value(struct conf_load *load, const struct conf_option *o, cons
         return bind_text(load, o, v->text, base, why);
     if (o->type == CONF_FILE)
         return bind_file(load, o, v, base, why);
+    if (o->type == CONF_RATE)
+        return bind_rate(o, v->text, base, why);
     if (o->type == CONF_FLAG)
         ok = parse_flag(v->text, &n, why);
     else if (o->type == CONF_WORD)
@@ -352,6 +387,9 @@ static void print_value(const struct conf_option *o, const void *base, FILE *out
     case CONF_LIST:
         print_list(o, base, out);
         break;
+    case CONF_RATE:
+        fputs(units_print_rate(rate_of(o, base), number), out);
+        break;
     default:
         fputs(number_words(o, number_of(o, base), number), out);
     }
@@ -362,7 +400,8 @@ void conf_print(const struct conf_section *section, const void *base, FILE *out,
     for (size_t i = 0; i < section->noptions; i++) {
         const struct conf_option *o = &section->options[i];
         bool is_text = o->type == CONF_TEXT || o->type == CONF_FILE;
-        if (o->size == 0 || (is_text && !text_of(o, base) && !o->words))
+        if (o->size == 0 || (is_text && !text_of(o, base) && !o->words) ||
+            (o->type == CONF_RATE && rate_of(o, base).per_ms == 0))
             continue;
         fprintf(out, "%*s%s = ", indent, "", o->name);
         print_value(o, base, out);

@@ -195,24 +195,34 @@ static bool refuse_block(const char *text, struct conf_why *why)
                        (unsigned)prefix);
 }
 
+struct cidr *conf_build_cidrs(struct conf_load *load, const struct conf_node *node,
+                              const struct conf_option *o, size_t *n)
+{
+    int *places;
+    size_t ntexts;
+    struct conf_why why;
+    const char **texts = conf_texts(load, node, o, &ntexts, &places);
+    struct cidr *at = conf_array(load, ntexts, sizeof(*at));
+    *n = 0;
+    for (size_t i = 0; at && i < ntexts; i++)
+        if (cidr_parse(slice_of(texts[i]), &at[*n]) || refuse_block(texts[i], &why))
+            ++*n;
+        else
+            conf_mistake(load->report, places[i], "%s: %s", o->name, why.text);
+    return at;
+}
+
 static void build_trusted(struct conf_load *load, const struct conf_node *root)
 {
-    size_t n;
-    int *places;
-    struct conf_why why;
     struct conf *c = load->conf;
-    const struct conf_option *o = conf_schema_get(&conf_schema, "trusted_proxies");
-    const char **texts = conf_texts(load, root, o, &n, &places);
-    c->trusted_proxies = conf_array(load, n, sizeof(*c->trusted_proxies));
-    for (size_t i = 0; c->trusted_proxies && i < n; i++) {
-        struct cidr *one = &c->trusted_proxies[c->ntrusted];
-        bool ok = cidr_parse(slice_of(texts[i]), one) || refuse_block(texts[i], &why);
-        if (!ok)
-            conf_mistake(load->report, places[i], "%s: %s", o->name, why.text);
-        else if (one->prefix == 0 || (one->prefix == 96 && ip_is_v4(&one->base)))
-            conf_warning(load->report, places[i],
-                         "%s: %s lets every client choose the address it is known by", o->name, texts[i]);
-        c->ntrusted += ok;
+    c->trusted_proxies =
+        conf_build_cidrs(load, root, conf_schema_get(&conf_schema, "trusted_proxies"), &c->ntrusted);
+    for (size_t i = 0; i < c->ntrusted; i++) {
+        const struct cidr *one = &c->trusted_proxies[i];
+        const struct conf_value *v = conf_node_value(root, "trusted_proxies", i);
+        if (one->prefix == 0 || (one->prefix == 96 && ip_is_v4(&one->base)))
+            conf_warning(load->report, v->place,
+                         "trusted_proxies: %s lets every client choose the address it is known by", v->text);
     }
 }
 

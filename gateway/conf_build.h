@@ -22,6 +22,17 @@ struct conf_params;
 void conf_build_edits(struct conf_load *load, const struct conf_node *node, const char *name,
                       const struct conf_params *params, struct conf_edits *out);
 
+/* The list O of NODE as networks; mistakes are reported. */
+struct cidr *conf_build_cidrs(struct conf_load *load, const struct conf_node *node,
+                              const struct conf_option *o, size_t *n);
+
+/* conf_limit.c: the limits of a route, read and printed. */
+void conf_build_limits(struct conf_load *load, const struct conf_node *node, struct conf_route *r);
+void conf_print_limits(const struct conf_route *r, FILE *out);
+
+/* conf_dump.c: a line "name = {...}". */
+void conf_print_cidrs(const char *name, const struct cidr *at, size_t n, int indent, FILE *out);
+
 /* A section tls has both or none of certificate and key. */
 void conf_check_pair(struct conf_load *load, const struct conf_node *tls);
 

@@ -4,7 +4,8 @@
  * Plain options are printed by the schema's rows, the others here. Everything is told, defaults too, in the
  * order of the schema.
  */
-#include "gateway/conf_bind.h"
+#include "gateway/conf_build.h"
+#include "gateway/conf_faults.h"
 
 #define TOKEN_MASK "****************"
 
@@ -37,14 +38,13 @@ static void print_text(const char *name, const char *text, FILE *out)
 
 /* ---- top level ---- */
 
-static void print_trusted(const struct conf *c, FILE *out)
+void conf_print_cidrs(const char *name, const struct cidr *at, size_t n, int indent, FILE *out)
 {
     char base[IP_TEXT_MAX];
-    fputs("trusted_proxies = {", out);
-    for (size_t i = 0; i < c->ntrusted; i++) {
-        const struct cidr *one = &c->trusted_proxies[i];
-        ip_text(&one->base, base);
-        fprintf(out, "%s\"%s/%u\"", i ? ", " : "", base, one->prefix - (ip_is_v4(&one->base) ? 96 : 0));
+    fprintf(out, "%*s%s = {", indent, "", name);
+    for (size_t i = 0; i < n; i++) {
+        ip_text(&at[i].base, base);
+        fprintf(out, "%s\"%s/%u\"", i ? ", " : "", base, at[i].prefix - (ip_is_v4(&at[i].base) ? 96 : 0));
     }
     fputs("}\n", out);
 }
@@ -87,6 +87,29 @@ static void print_hash(const struct conf_backend *b, FILE *out)
                 b->hash_key == HASH_KEY_IP ? "" : b->hash_name);
 }
 
+static void print_faulty(const struct conf_section *schema, const char *name, const void *base,
+                         const struct conf_faults *faults, FILE *out)
+{
+    static const char *const lists[] = {"failure", "on", "status"};
+    const struct conf_section *section = conf_schema_get(schema, name)->section;
+    fprintf(out, "  %s {\n", name);
+    conf_print(section, base, out, 4);
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+        if (conf_schema_find(section, lists[i]))
+            conf_print_faults(lists[i], faults, 4, out);
+    fputs("  }\n", out);
+}
+
+static void print_protection(const struct conf_backend *b, const struct conf_section *schema, FILE *out)
+{
+    print_faulty(schema, "breaker", &b->breaker, &b->breaker.failure, out);
+    print_faulty(schema, "retry", &b->retry, &b->retry.on, out);
+    print_part(schema, "eject", &b->eject, out);
+    if (b->health.enabled)
+        print_faulty(schema, "health", &b->health, &b->health.ok, out);
+    print_part(schema, "bulkhead", &b->bulkhead, out);
+}
+
 static void print_backend(const struct conf_backend *b, FILE *out)
 {
     const struct conf_section *schema = section_of("backend");
@@ -102,6 +125,7 @@ static void print_backend(const struct conf_backend *b, FILE *out)
     print_hash(b, out);
     print_part(schema, "timeout", &b->timeout, out);
     print_part(schema, "keepalive", &b->keepalive, out);
+    print_protection(b, schema, out);
     bool has_tls = !b->tls.verify || b->tls.ca_file || b->tls.cert_file || b->tls.server_name;
     for (size_t i = 0; i < b->nservers; i++)
         has_tls |= b->servers[i].tls;
@@ -173,13 +197,14 @@ static void print_route(const struct conf *c, const struct conf_route *r, FILE *
     print_action(c, r, out);
     print_edits("request_header", &r->request_edits, out);
     print_edits("response_header", &r->response_edits, out);
+    conf_print_limits(r, out);
     fputs("}\n", out);
 }
 
 void conf_dump(const struct conf *c, FILE *out)
 {
     conf_print(&conf_schema, c, out, 0);
-    print_trusted(c, out);
+    conf_print_cidrs("trusted_proxies", c->trusted_proxies, c->ntrusted, 0, out);
     for (size_t i = 0; i < c->nlistens; i++)
         print_listen(&c->listens[i], out);
     print_admin(&c->admin, out);

@@ -332,7 +332,7 @@ static bool is_refused(struct file *f, struct section *s, const struct conf_opti
         conf_mistake(r, title->place, "%s has no title: write %s { }", o->name, o->name);
     if (!schema->is_many)
         return is_repeated(f, s, o, name);
-    if (title->is_broken)
+    if (title->is_broken || !schema->title)
         return false;
     return is_title_taken(f, s, o, title);
 }

@@ -30,6 +30,8 @@ static const char *const word_stdout[] = {"stdout", "off", NULL};
 static const char *const word_stderr[] = {"stderr", NULL};
 static const char *const log_formats[] = {"json", "combined", NULL};
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const health_kinds[] = {"http", "tcp", NULL};
+static const char *const limit_modes[] = {"enforce", "shadow", NULL};
 static const char *const balances[] = {"round_robin", "least_conn", "p2c", "hash", NULL};
 
 /* ---- listen, admin, client, log ---- */
@@ -73,6 +75,7 @@ static const struct conf_section log_section = {"log", NULL, false, ROWS(log_row
 
 static const struct conf_option server_rows[] = {
     {"weight", CONF_COUNT, "1", 1, 1000, FIELD(conf_server, weight)},
+    {"backup", CONF_FLAG, "no", FIELD(conf_server, is_backup)},
 };
 static const struct conf_section server_section = {"server", "a URL", true, ROWS(server_rows)};
 
@@ -100,6 +103,63 @@ static const struct conf_option backend_tls_rows[] = {
 };
 static const struct conf_section backend_tls = {"tls", NULL, false, ROWS(backend_tls_rows)};
 
+#define PERCENT 100 /* in hundredths of a percent */
+
+static const struct conf_option breaker_rows[] = {
+    {"enabled", CONF_FLAG, "yes", FIELD(conf_breaker, enabled)},
+    {"failure_ratio", CONF_PERCENT, "50%", 1, 100 * PERCENT, FIELD(conf_breaker, failure_ratio)},
+    {"min_requests", CONF_COUNT, "20", 1, 1000000, FIELD(conf_breaker, min_requests)},
+    {"consecutive", CONF_COUNT, "0", 0, 1000000, FIELD(conf_breaker, consecutive)},
+    {"slow", CONF_TIME, "0", 0, HOUR, FIELD(conf_breaker, slow_ms)},
+    {"slow_ratio", CONF_PERCENT, "100%", 1, 100 * PERCENT, FIELD(conf_breaker, slow_ratio)},
+    {"window", CONF_TIME, "10s", SECOND, HOUR, FIELD(conf_breaker, window_ms)},
+    {"open_for", CONF_TIME, "5s", 10, HOUR, FIELD(conf_breaker, open_ms)},
+    {"open_max", CONF_TIME, "1m", 10, DAY, FIELD(conf_breaker, open_max_ms)},
+    {"half_open_probes", CONF_COUNT, "3", 1, 10000, FIELD(conf_breaker, half_open_probes)},
+    {"close_after", CONF_COUNT, "3", 1, 10000, FIELD(conf_breaker, close_after)},
+    {"failure", CONF_LIST, .min = 1, .max = 32},
+};
+static const struct conf_section breaker_section = {"breaker", NULL, false, ROWS(breaker_rows)};
+
+static const struct conf_option retry_rows[] = {
+    {"attempts", CONF_COUNT, "3", 1, 8, FIELD(conf_retry, attempts)},
+    {"on", CONF_LIST, .min = 1, .max = 32},
+    {"non_idempotent", CONF_FLAG, "no", FIELD(conf_retry, non_idempotent)},
+    {"budget", CONF_PERCENT, "20%", 0, 100 * PERCENT, FIELD(conf_retry, budget)},
+    {"budget_min", CONF_COUNT, "10", 0, 1000000, FIELD(conf_retry, budget_min)},
+    {"per_try", CONF_TIME, "0", 0, DAY, FIELD(conf_retry, per_try_ms)},
+};
+static const struct conf_section retry_section = {"retry", NULL, false, ROWS(retry_rows)};
+
+static const struct conf_option eject_rows[] = {
+    {"failures", CONF_COUNT, "5", 0, 1000000, FIELD(conf_eject, failures)},
+    {"for", CONF_TIME, "10s", 10, DAY, FIELD(conf_eject, for_ms)},
+    {"max", CONF_TIME, "5m", 10, DAY, FIELD(conf_eject, max_ms)},
+    {"share", CONF_PERCENT, "50%", 0, 100 * PERCENT, FIELD(conf_eject, share)},
+};
+static const struct conf_section eject_section = {"eject", NULL, false, ROWS(eject_rows)};
+
+static const struct conf_option health_rows[] = {
+    {"kind", CONF_WORD, "http", .words = health_kinds, FIELD(conf_health, kind)},
+    {"path", CONF_TEXT, "/", 1, 4 * KB, FIELD(conf_health, path)},
+    {"host", CONF_TEXT, NULL, 1, 261, FIELD(conf_health, host)},
+    {"status", CONF_LIST, .min = 1, .max = 32},
+    {"match", CONF_TEXT, NULL, 1, KB, FIELD(conf_health, match)},
+    {"interval", CONF_TIME, "5s", 10, HOUR, FIELD(conf_health, interval_ms)},
+    {"timeout", CONF_TIME, "1s", 10, HOUR, FIELD(conf_health, timeout_ms)},
+    {"rise", CONF_COUNT, "2", 1, 1000, FIELD(conf_health, rise)},
+    {"fall", CONF_COUNT, "3", 1, 1000, FIELD(conf_health, fall)},
+};
+static const struct conf_section health_section = {"health", NULL, false, ROWS(health_rows)};
+
+static const struct conf_option bulkhead_rows[] = {
+    {"max", CONF_COUNT, "0", 0, 1000000, FIELD(conf_bulkhead, max)},
+    {"per_server", CONF_COUNT, "0", 0, 1000000, FIELD(conf_bulkhead, per_server)},
+    {"queue", CONF_COUNT, "0", 0, 1000000, FIELD(conf_bulkhead, queue)},
+    {"queue_timeout", CONF_TIME, "1s", 1, HOUR, FIELD(conf_bulkhead, queue_ms)},
+};
+static const struct conf_section bulkhead_section = {"bulkhead", NULL, false, ROWS(bulkhead_rows)};
+
 static const struct conf_option backend_rows[] = {
     {"server", CONF_SECTION, .section = &server_section},
     {"balance", CONF_WORD, "round_robin", .words = balances, FIELD(conf_backend, balance)},
@@ -109,6 +169,13 @@ static const struct conf_option backend_rows[] = {
     {"tls", CONF_SECTION, .section = &backend_tls},
     {"max_connections", CONF_COUNT, "1024", 1, 1000000, FIELD(conf_backend, max_connections)},
     {"fail_timeout", CONF_TIME, "10s", 0, HOUR, FIELD(conf_backend, fail_timeout_ms)},
+    {"breaker", CONF_SECTION, .section = &breaker_section},
+    {"retry", CONF_SECTION, .section = &retry_section},
+    {"eject", CONF_SECTION, .section = &eject_section},
+    {"health", CONF_SECTION, .section = &health_section},
+    {"bulkhead", CONF_SECTION, .section = &bulkhead_section},
+    {"slow_start", CONF_TIME, "0", 0, HOUR, FIELD(conf_backend, slow_start_ms)},
+    {"panic_threshold", CONF_PERCENT, "0%", 0, 100 * PERCENT, FIELD(conf_backend, panic_threshold)},
 };
 static const struct conf_section backend_section = {"backend", "its name", true, ROWS(backend_rows)};
 
@@ -135,6 +202,27 @@ static const struct conf_option edit_rows[] = {
 static const struct conf_section request_header_section = {"request_header", NULL, false, ROWS(edit_rows)};
 static const struct conf_section response_header_section = {"response_header", NULL, false, ROWS(edit_rows)};
 
+static const struct conf_option tier_rows[] = {
+    {"rate", CONF_RATE, NULL, 1, 1000000000, FIELD(conf_tier, rate)},
+    {"burst", CONF_COUNT, "0", 0, 1000000000, FIELD(conf_tier, burst)},
+};
+static const struct conf_section tier_section = {"tier", "a plan", true, ROWS(tier_rows)};
+
+static const struct conf_option limit_rows[] = {
+    {"name", CONF_TEXT, NULL, 1, 255, FIELD(conf_limit, name)},
+    {"rate", CONF_RATE, NULL, 1, 1000000000, FIELD(conf_limit, rate)},
+    {"burst", CONF_COUNT, "0", 0, 1000000000, FIELD(conf_limit, burst)},
+    {"cost", CONF_COUNT, "1", 1, 1000000, FIELD(conf_limit, cost)},
+    {"key", CONF_LIST, .min = 1, .max = KB},
+    {"ipv4_prefix", CONF_COUNT, "32", 1, 32, FIELD(conf_limit, v4_prefix)},
+    {"ipv6_prefix", CONF_COUNT, "64", 1, 128, FIELD(conf_limit, v6_prefix)},
+    {"exempt", CONF_LIST, .min = 1, .max = KB},
+    {"tier", CONF_SECTION, .section = &tier_section},
+    {"mode", CONF_WORD, "enforce", .words = limit_modes, FIELD(conf_limit, mode)},
+    {"delay", CONF_TIME, "0", 0, HOUR, FIELD(conf_limit, delay_ms)},
+};
+static const struct conf_section limit_section = {"limit", NULL, true, ROWS(limit_rows)};
+
 static const struct conf_option route_rows[] = {
     {"path", CONF_TEXT, NULL, 1, 4 * KB, FIELD(conf_route, path)},
     {"host", CONF_LIST, .min = 1, .max = 255, LIST(conf_route, hosts, nhosts)},
@@ -150,6 +238,7 @@ static const struct conf_option route_rows[] = {
     {"upstream_host", CONF_TEXT, "pass", 1, 261, OWN_CODE},
     {"request_header", CONF_SECTION, .section = &request_header_section},
     {"response_header", CONF_SECTION, .section = &response_header_section},
+    {"limit", CONF_SECTION, .section = &limit_section},
     {"max_body", CONF_SIZE, "0", 0, TB, FIELD(conf_route, max_body)},
     {"forwarded", CONF_FLAG, "no", FIELD(conf_route, forwarded)},
 };
@@ -160,6 +249,7 @@ static const struct conf_section route_section = {"route", "its path", true, ROW
 static const struct conf_option root_rows[] = {
     {"workers", CONF_COUNT, "auto", 1, 256, .words = word_auto, FIELD(conf, workers)},
     {"trusted_proxies", CONF_LIST, .min = 1, .max = KB},
+    {"limit_buckets", CONF_COUNT, "1000000", 1024, 100000000, FIELD(conf, limit_buckets)},
     {"drain_timeout", CONF_TIME, "30s", 0, HOUR, FIELD(conf, drain_timeout_ms)},
     {"resolve_interval", CONF_TIME, "10s", 100, HOUR, FIELD(conf, resolve_ms)},
     {"server_header", CONF_TEXT, "tollgate", 1, 255, .words = word_off, FIELD(conf, server_header)},

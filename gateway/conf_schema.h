@@ -22,6 +22,8 @@ enum conf_type {
     CONF_COUNT,   /* uint32_t; words[0] stands for 0 */
     CONF_TIME,    /* uint32_t, milliseconds */
     CONF_SIZE,    /* uint32_t or uint64_t, bytes */
+    CONF_PERCENT, /* uint32_t, hundredths of a percent */
+    CONF_RATE,    /* struct units_rate; its count is in the range */
     CONF_LIST,    /* const char ** and size_t */
     CONF_SECTION, /* options of its own */
 };
@@ -43,14 +45,14 @@ struct conf_option {
 struct conf_section {
     const char *name;
     const char *title; /* what its title says; NULL: it has none */
-    bool is_many;      /* may be given several times, with different titles */
+    bool is_many;      /* may be given several times, with different titles if it has any */
     const struct conf_option *options;
     size_t noptions;
 };
 
 /* A section with options is never deeper than this, and has no more options than that. */
 #define CONF_DEPTH_MAX   8
-#define CONF_OPTIONS_MAX 32
+#define CONF_OPTIONS_MAX 40
 
 /* The whole file; its name is "". */
 extern const struct conf_section conf_schema;

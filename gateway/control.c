@@ -56,7 +56,7 @@ struct control {
     uv_loop_t loop;
     uv_signal_t signals[SIGNALS];
     uv_timer_t look, sweep;
-    struct metrics *metrics;
+    struct snapshot_shared shared;
     struct logwriter *access_log; /* NULL: off */
     struct log *log;
     struct endpoint_registry *registry;
@@ -104,7 +104,7 @@ static void generation_close(struct generation *g)
 /* Takes CONF. False when memory is short. */
 static bool generation_open(struct control *c, struct conf *conf, struct generation *g)
 {
-    *g = (struct generation){.snapshot = snapshot_new(conf, c->metrics)};
+    *g = (struct generation){.snapshot = snapshot_new(conf, &c->shared)};
     if (!g->snapshot)
         return false;
     g->n = conf->nbackends;
@@ -162,6 +162,8 @@ static void warn_of_fixed(struct control *c, const struct conf *new)
         log_printf(c->log, LOG_WARN, "listen and admin take effect at the next start only");
     if (old->workers != new->workers)
         log_printf(c->log, LOG_WARN, "workers takes effect at the next start only");
+    if (old->limit_buckets != new->limit_buckets)
+        log_printf(c->log, LOG_WARN, "limit_buckets takes effect at the next start only");
     if (old->client.max_head != new->client.max_head)
         log_printf(c->log, LOG_WARN, "client.max_head takes effect at the next start only");
     if (!same_text(old->log.access, new->log.access) || !same_text(old->log.error, new->log.error))
@@ -202,7 +204,7 @@ static void reload(struct control *c)
             ok = false;
         }
     }
-    metrics_reloaded(c->metrics, ok);
+    metrics_reloaded(c->shared.metrics, ok);
     log_printf(c->log, ok ? LOG_INFO : LOG_ERROR,
                ok ? "configuration loaded from %s" : "configuration of %s refused; the old one stays",
                c->conf_path);
@@ -269,6 +271,7 @@ static void on_sweep(uv_timer_t *t)
 {
     struct control *c = t->data;
     endpoint_sweep(c->registry);
+    guards_sweep(c->shared.guards);
 }
 
 /* ---- metrics ---- */
@@ -296,7 +299,7 @@ static char *metrics_page(void *ctx, size_t *len)
     struct control *c = ctx;
     struct metrics_gauges gauges = {0};
     gather(c, &gauges);
-    return metrics_text(c->metrics, &gauges, len);
+    return metrics_text(c->shared.metrics, &gauges, len);
 }
 
 static bool is_ready(void *ctx)
@@ -368,8 +371,9 @@ static bool start_workers(struct control *c, struct err *err)
             .nlisteners = c->listeners.per_worker,
             .snapshot = c->current.snapshot,
             .lists = lists,
-            .metrics = c->metrics,
+            .metrics = c->shared.metrics,
             .access_log = c->access_log,
+            .log = c->log,
         };
         c->workers[i] = worker_start(&setup, err);
         ok = c->workers[i] != NULL;
@@ -399,8 +403,10 @@ static bool start(struct control *c, struct conf *conf, struct err *err)
         return false;
     }
     limits_check(conf, c->log);
-    c->metrics = metrics_new(conf->workers);
-    if (!c->metrics || !open_loop(c, conf)) {
+    c->shared.metrics = metrics_new(conf->workers);
+    c->shared.limiter = limiter_new(conf->limit_buckets, conf->workers);
+    c->shared.guards = guards_new();
+    if (!c->shared.metrics || !c->shared.limiter || !c->shared.guards || !open_loop(c, conf)) {
         err_sys(err, ERR_SELF, errno, "start");
         conf_free(conf);
         return false;
@@ -441,7 +447,9 @@ static void finish(struct control *c)
         admin_free(c->admin);
     listeners_close(&c->listeners);
     endpoint_registry_free(c->registry);
-    metrics_free(c->metrics);
+    metrics_free(c->shared.metrics);
+    limiter_free(c->shared.limiter);
+    guards_free(c->shared.guards);
     free(c->workers);
     if (c->access_log)
         logwriter_stop(c->access_log, LOG_FLUSH_MS);

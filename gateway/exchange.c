@@ -88,6 +88,12 @@ bool reply_add(struct exchange *x, struct slice name, struct slice value)
     return true;
 }
 
+void exchange_decorate(struct exchange *x, struct slice name, struct slice value)
+{
+    if (x->nextra < EXCHANGE_EXTRA && value.len > 0)
+        x->extra[x->nextra++] = (struct http_field){name, value};
+}
+
 void exchange_fail(struct exchange *x, enum reason reason)
 {
     if (x->record.reason == REASON_NONE)

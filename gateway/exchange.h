@@ -17,6 +17,7 @@
 #define GATEWAY_EXCHANGE_H
 
 #include "gateway/forward.h"
+#include "gateway/limit.h"
 #include "gateway/record.h"
 #include "gateway/router.h"
 #include "lib/arena.h"
@@ -30,6 +31,7 @@ struct MHD_Response;
 
 #define EXCHANGE_FIELDS      48           /* fields kept in place; more come from the arena */
 #define EXCHANGE_ARENA_FIRST 3072         /* bytes of arena in place */
+#define EXCHANGE_EXTRA       24           /* fields that steps may add to any reply */
 #define EXCHANGE_ARENA_MAX   (256 * 1024) /* bytes of arena in all */
 
 enum reply_body {
@@ -76,8 +78,12 @@ struct exchange {
     uint64_t body_in;     /* bytes of the request's body so far */
     bool discard;         /* what is left of the body is read and dropped */
 
+    struct limit limit;
     struct forward forward;
     struct reply reply;
+    struct http_field extra[EXCHANGE_EXTRA]; /* go with the reply, whoever makes it */
+    size_t nextra;
+    uint64_t retry_after_s;        /* to be told with a refusal; 0: the reason's own */
     struct MHD_Response *response; /* once it is being sent; the connection's */
     struct record record;
     struct err err;
@@ -106,6 +112,10 @@ void exchange_end(struct exchange *x, bool complete);
 /* Add a field to the reply. False when memory is short; then the exchange fails anyway. NAME and VALUE must
  * live as long as the exchange. */
 bool reply_add(struct exchange *x, struct slice name, struct slice value);
+
+/* Add a field to whatever reply there will be. NAME and VALUE must live as long as the exchange, and a NUL
+ * must stand behind each. What does not fit is left out. */
+void exchange_decorate(struct exchange *x, struct slice name, struct slice value);
 
 /* The configuration, the route and the backend, once they are known (NULL before). */
 const struct conf *exchange_conf(const struct exchange *x);

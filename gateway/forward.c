@@ -21,6 +21,8 @@
 #define MS UINT64_C(1000000)
 
 static const struct upstream_user forward_user;
+static bool try_next(struct exchange *x);
+static void judge(struct exchange *x, unsigned way);
 
 void forward_fail(struct exchange *x, enum reason reason)
 {
@@ -28,13 +30,24 @@ void forward_fail(struct exchange *x, enum reason reason)
     exchange_wake(x);
 }
 
+/* No further try: the request fails. */
+static void end_with(struct exchange *x, enum reason reason)
+{
+    judge(x, reason == REASON_TOTAL_TIMEOUT ? FAULT_TIMEOUT : 0);
+    forward_undo(x);
+    forward_fail(x, reason);
+}
+
 /* ---- deadlines ---- */
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+    return a && (!b || a < b) ? a : b;
+}
 
 static uint64_t next_due(const struct forward *f)
 {
-    if (f->phase_due_ns && (!f->total_due_ns || f->phase_due_ns < f->total_due_ns))
-        return f->phase_due_ns;
-    return f->total_due_ns;
+    return sooner(f->phase_due_ns, sooner(f->try_due_ns, f->total_due_ns));
 }
 
 static struct exchange *exchange_of(struct forward *f)
@@ -64,46 +77,43 @@ static void on_deadline(struct wheel_entry *e)
     struct exchange *x = exchange_of(f);
     uint64_t now = clock_now_ns();
     uint64_t due = next_due(f);
-    if (due == 0 || f->state == FORWARD_IDLE)
+    if (due == 0 || (f->state == FORWARD_IDLE && !f->is_queued))
         return;
     if (now < due) {
         arm(f);
         return;
     }
     bool total = f->total_due_ns && now >= f->total_due_ns;
+    if (f->is_queued) {
+        end_with(x, REASON_BULKHEAD_FULL);
+        return;
+    }
     err_set(&x->err, ERR_UPSTREAM, "%s", total ? "the exchange took too long" : "no progress in time");
     err_add(&x->err, "%s", f->addr);
-    forward_undo(x);
-    forward_fail(x, total ? REASON_TOTAL_TIMEOUT : f->phase_reason);
+    if (total)
+        end_with(x, REASON_TOTAL_TIMEOUT);
+    else if (f->state == FORWARD_BODY)
+        end_with(x, f->phase_reason);
+    else
+        forward_lost(x, FAULT_TIMEOUT,
+                     f->try_due_ns && now >= f->try_due_ns ? REASON_UPSTREAM_TIMEOUT : f->phase_reason);
 }
 
 /* ---- choose and connect ---- */
-
-/* Of the value of the cookie NAME in a Cookie field; 0 when it is not there. */
-static uint64_t cookie_hash(struct slice cookies, struct slice name)
-{
-    while (cookies.len > 0) {
-        ptrdiff_t end = slice_find(cookies, ';');
-        struct slice pair = slice_trim((struct slice){cookies.p, end < 0 ? cookies.len : (size_t)end});
-        if (pair.len > name.len && slice_starts(pair, name) && pair.p[name.len] == '=')
-            return hash_bytes(pair.p + name.len + 1, pair.len - name.len - 1, 0);
-        cookies = end < 0 ? (struct slice){"", 0} : slice_skip(cookies, (size_t)end + 1);
-    }
-    return 0;
-}
 
 /* The key that BALANCE_HASH goes by. */
 static uint64_t key_hash(const struct exchange *x)
 {
     const struct conf_backend *b = x->forward.conf;
     const struct http_field *field;
+    struct slice cookie;
     switch (b->hash_key) {
     case HASH_KEY_HEADER:
         field = http_find(x->fields, slice_of(b->hash_name));
         return field ? hash_bytes(field->value.p, field->value.len, 0) : 0;
     case HASH_KEY_COOKIE:
-        field = http_find(x->fields, SLICE("Cookie"));
-        return field ? cookie_hash(field->value, slice_of(b->hash_name)) : 0;
+        return http_cookie(x->fields, slice_of(b->hash_name), &cookie) ? hash_bytes(cookie.p, cookie.len, 0)
+                                                                       : 0;
     default:
         return hash_bytes(x->record.client_ip.b, sizeof(x->record.client_ip.b), 0);
     }
@@ -130,6 +140,43 @@ static struct endpoint *choose(struct exchange *x)
     return balancer_choose(b, &r);
 }
 
+/* ---- the breaker ---- */
+
+/* A permit for the next try. */
+static bool admit(struct exchange *x)
+{
+    struct forward *f = &x->forward;
+    if (!f->conf->breaker.enabled || f->permit.is_held)
+        return true;
+    bool admitted = breaker_admit(&f->guard->breaker, clock_now_ns(), &f->permit);
+    guard_tell(f->guard, f->permit.change, x->worker->setup.log);
+    return admitted;
+}
+
+static void report(struct exchange *x, enum breaker_outcome outcome)
+{
+    struct forward *f = &x->forward;
+    uint64_t now = clock_now_ns();
+    const struct breaker_result result = {
+        .outcome = outcome,
+        .now_ns = now,
+        .duration_ns = record_span_ns(x->record.upstream_begin_ns, now),
+        .random = random_next(&x->worker->random),
+    };
+    if (f->permit.is_held)
+        guard_tell(f->guard, breaker_report(&f->guard->breaker, &f->permit, &result), x->worker->setup.log);
+}
+
+/* The try has failed in that way; 0: in none that says anything of the backend. */
+static void judge(struct exchange *x, unsigned way)
+{
+    struct forward *f = &x->forward;
+    if (f->conf->breaker.failure.ways & way)
+        report(x, BREAKER_FAILURE);
+    else if (f->permit.is_held)
+        breaker_cancel(&f->guard->breaker, &f->permit);
+}
+
 static void uncount(struct forward *f)
 {
     if (f->counted)
@@ -146,6 +193,10 @@ static void note_try(struct exchange *x, struct endpoint *e)
     x->record.upstream_begin_ns = clock_now_ns();
     if (x->record.upstream_tried_ns == 0)
         x->record.upstream_tried_ns = x->record.upstream_begin_ns;
+    f->phase_due_ns = 0;
+    f->try_due_ns =
+        f->conf->retry.per_try_ms ? x->record.upstream_begin_ns + f->conf->retry.per_try_ms * MS : 0;
+    arm(f);
     if (counts_in_flight(f->conf)) {
         atomic_fetch_add_explicit(&e->in_flight, 1, memory_order_relaxed);
         f->counted = true;
@@ -178,20 +229,85 @@ static bool connect_to(struct exchange *x, struct endpoint *e, bool fresh)
     return false;
 }
 
-/* Go on with the next server that was not tried. False when there is none. */
+/* Go on with the next server that was not tried. False when there is none, or the breaker is open. */
 static bool try_next(struct exchange *x)
 {
     struct forward *f = &x->forward;
     struct endpoint *e;
     while ((e = choose(x)) != NULL) {
-        if (f->ntried > 0)
+        if (!admit(x))
+            return false;
+        if (f->tries > 0)
             x->record.retries++;
+        f->tries++;
         f->tried[f->ntried++] = e;
         err_clear(&x->err);
         if (connect_to(x, e, false))
             return true;
     }
     return false;
+}
+
+/* ---- another try ---- */
+
+/* Whether nothing would be lost or done twice if the request were sent again from its beginning. */
+static bool may_repeat(const struct exchange *x)
+{
+    const struct forward *f = &x->forward;
+    return !f->body_gone && (f->head_sent == 0 || f->conf->retry.non_idempotent ||
+                             http_method_is_idempotent(x->record.method_kind));
+}
+
+/* Whether there may be another try, which is then counted. ELSEWHERE: only on a server that was not tried. */
+static bool may_try_again(struct exchange *x, bool elsewhere)
+{
+    struct forward *f = &x->forward;
+    if (f->tries >= f->conf->retry.attempts || !may_repeat(x))
+        return false;
+    const struct balancer *b = x->use->balancers[exchange_route(x)->backend];
+    if (!b || f->ntried >= balancer_list(b)->n) {
+        if (elsewhere)
+            return false;
+        f->ntried = 0;
+    }
+    return retry_budget_take(&f->guard->budget, clock_now_ns());
+}
+
+/* The request is to be sent anew: forget what came of this try. */
+static void reset_try(struct exchange *x)
+{
+    struct forward *f = &x->forward;
+    forward_drop_conn(x, false);
+    forward_give_back_buffer(x);
+    forward_rewind(f);
+    f->state = FORWARD_IDLE;
+    f->try_due_ns = f->phase_due_ns = 0;
+}
+
+void forward_lost(struct exchange *x, enum conf_fault way, enum reason reason)
+{
+    struct forward *f = &x->forward;
+    bool again = (f->conf->retry.on.ways & way) && may_try_again(x, way == FAULT_CONNECT);
+    judge(x, way);
+    reset_try(x);
+    if (!again || !try_next(x))
+        end_with(x, reason);
+}
+
+bool forward_judge_answer(struct exchange *x, bool sent)
+{
+    struct forward *f = &x->forward;
+    unsigned status = f->answer.status;
+    f->try_due_ns = 0;
+    report(x, conf_faults_have_status(&f->conf->breaker.failure, status) ? BREAKER_FAILURE : BREAKER_SUCCESS);
+    if (!sent || !conf_faults_have_status(&f->conf->retry.on, status) || !may_try_again(x, false) ||
+        !admit(x))
+        return false;
+    reset_try(x);
+    err_set(&x->err, ERR_UPSTREAM, "status %u from %s", status, f->addr);
+    if (!try_next(x))
+        end_with(x, REASON_CONNECT_FAILED);
+    return true;
 }
 
 static void on_connect_failed(void *ctx, enum reason reason, const struct err *err)
@@ -202,41 +318,92 @@ static void on_connect_failed(void *ctx, enum reason reason, const struct err *e
     f->conn = NULL;
     atomic_store_explicit(&f->endpoint->down_until_ns, until, memory_order_relaxed);
     uncount(f);
-    f->state = FORWARD_IDLE;
     x->err = *err;
-    if (!try_next(x))
-        forward_fail(x, reason);
+    forward_lost(x, FAULT_CONNECT, reason);
 }
 
-enum step_result forward_step(struct exchange *x)
+/* ---- the bulkhead ---- */
+
+/* True when the request is inside. Otherwise it waits in the queue, or there is no room there either. */
+static bool enter(struct exchange *x)
 {
     struct forward *f = &x->forward;
-    if (f->conf)
-        return STEP_PARK; /* woken for something else: still under way */
-    f->conf = &exchange_conf(x)->backends[exchange_route(x)->backend];
+    const struct conf_bulkhead *conf = &f->conf->bulkhead;
+    if (conf->max == 0 || f->is_inside)
+        return true;
+    f->is_inside = bulkhead_enter(&f->guard->bulkhead);
+    if (f->is_inside) {
+        forward_leave_queue(x);
+        return true;
+    }
+    if (!f->is_queued &&
+        atomic_fetch_add_explicit(&f->guard->queued, 1, memory_order_relaxed) < conf->queue) {
+        forward_join_queue(x);
+        forward_set_phase(f, conf->queue_ms, REASON_BULKHEAD_FULL);
+    } else if (!f->is_queued) {
+        atomic_fetch_sub_explicit(&f->guard->queued, 1, memory_order_relaxed);
+    }
+    return false;
+}
+
+/* ---- the step ---- */
+
+static void prepare(struct exchange *x)
+{
+    struct forward *f = &x->forward;
+    size_t backend = exchange_route(x)->backend;
+    f->conf = &exchange_conf(x)->backends[backend];
+    f->guard = x->use->snapshot->guards[backend];
     f->deadline.expired = on_deadline;
     if (f->conf->timeout.total_ms)
         f->total_due_ns = x->record.begin_ns + f->conf->timeout.total_ms * MS;
     if (f->conf->balance == BALANCE_HASH)
         f->hash = key_hash(x);
     f->body_over = x->head.framing == HTTP1_NO_BODY;
-    if (try_next(x))
-        return STEP_PARK;
-    if (f->ntried == 0)
+    retry_budget_request(&f->guard->budget, x->record.begin_ns);
+}
+
+/* No try could be begun. */
+static enum step_result refuse(struct exchange *x)
+{
+    struct forward *f = &x->forward;
+    enum reason reason = REASON_OVERLOADED;
+    if (f->conf->bulkhead.max > 0 && !f->is_inside) {
+        reason = REASON_BULKHEAD_FULL;
+    } else if (f->permit.retry_after_ns > 0) {
+        x->retry_after_s = (f->permit.retry_after_ns + 1000 * MS - 1) / (1000 * MS);
+        reason = REASON_BREAKER_OPEN;
+    } else if (f->ntried == 0) {
         err_set(&x->err, ERR_UPSTREAM, "no address of backend %s is known", f->conf->name);
-    exchange_fail(x, f->ntried == 0 ? REASON_NO_SERVER : REASON_OVERLOADED);
+        reason = REASON_NO_SERVER;
+    }
+    forward_undo(x);
+    exchange_fail(x, reason);
     return STEP_REPLY;
+}
+
+enum step_result forward_step(struct exchange *x)
+{
+    struct forward *f = &x->forward;
+    if (f->is_begun)
+        return STEP_PARK; /* woken for something else: still under way */
+    if (!f->guard)
+        prepare(x);
+    if (!enter(x))
+        return f->is_queued ? STEP_PARK : refuse(x);
+    f->is_begun = true;
+    return try_next(x) ? STEP_PARK : refuse(x);
 }
 
 /* ---- a connection that broke ---- */
 
-/* Whether nothing would be lost or done twice if the request were sent again from its beginning. */
-static bool can_resend(const struct exchange *x)
+/* Whether the connection was a kept one that the backend closed at the moment it was used again: no failure
+ * of the backend's, and the request may go out on a fresh one. */
+static bool was_stale(const struct exchange *x)
 {
     const struct forward *f = &x->forward;
-    if (f->was_reset || f->body_gone || !upstream_is_reused(f->conn) || (f->buffer && f->buffer->have > 0))
-        return false;
-    return f->head_sent == 0 || http_method_is_idempotent(x->record.method_kind);
+    return !f->was_reset && upstream_is_reused(f->conn) && !(f->buffer && f->buffer->have > 0) &&
+           may_repeat(x);
 }
 
 void forward_give_back_buffer(struct exchange *x)
@@ -256,26 +423,22 @@ void forward_drop_conn(struct exchange *x, bool reusable)
     f->conn = NULL;
 }
 
-/* The connection broke before the answer's head was complete. */
 void forward_broken(struct exchange *x, enum reason reason)
 {
     struct forward *f = &x->forward;
-    bool again = can_resend(x);
-    struct endpoint *e = f->endpoint;
     err_add(&x->err, "%s", f->addr);
-    forward_drop_conn(x, false);
-    forward_give_back_buffer(x);
-    f->state = FORWARD_IDLE;
-    if (again) {
-        f->was_reset = true;
-        x->record.retries++;
-        forward_rewind(f);
-        err_clear(&x->err);
-        if (connect_to(x, e, true) || try_next(x))
-            return;
-        reason = REASON_CONNECT_FAILED;
+    if (!was_stale(x)) {
+        forward_lost(x, FAULT_RESET, reason);
+        return;
     }
-    forward_fail(x, reason);
+    struct endpoint *e = endpoint_get(f->endpoint);
+    f->was_reset = true;
+    x->record.retries++;
+    reset_try(x);
+    err_clear(&x->err);
+    if (!connect_to(x, e, true) && !try_next(x))
+        end_with(x, REASON_CONNECT_FAILED);
+    endpoint_put(e);
 }
 
 static void on_connected(void *ctx)
@@ -289,9 +452,15 @@ void forward_undo(struct exchange *x)
 {
     struct forward *f = &x->forward;
     wheel_cancel(&f->deadline);
+    if (f->permit.is_held)
+        breaker_cancel(&f->guard->breaker, &f->permit);
     forward_drop_conn(x, false);
     forward_give_back_buffer(x);
     forward_give_back_hold(x);
+    forward_leave_queue(x);
+    if (f->is_inside)
+        bulkhead_leave(&f->guard->bulkhead);
+    f->is_inside = false;
     f->state = FORWARD_IDLE;
 }
 

@@ -7,16 +7,18 @@
  * only when the client can take them. What a client sends in one turn of the loop goes out together, at the
  * end of the turn at the latest.
  *
- * Tried again on another server: when the connection cannot be made (nothing was sent). Tried again on a
- * fresh connection: when a kept connection turns out to be closed before any byte of the answer came, and the
- * request may be sent twice: it is idempotent or nothing of it was taken by the
- * connection, and its body, if any, is still at hand (it is while it is smaller than FORWARD_HOLD).
+ * A try that fails is judged by the backend's circuit breaker, and followed by another one, on another server
+ * if there is one, as far as retry of the conf, the retry budget and what is left of the request allow. Apart
+ * from that it is sent again on a fresh connection when a kept connection turns out to be closed before any
+ * byte of the answer came, and the request may be sent twice: it is idempotent or nothing of it was taken by
+ * the connection, and its body, if any, is still at hand (it is while it is smaller than FORWARD_HOLD).
  *
  * Worker's thread only.
  */
 #ifndef GATEWAY_FORWARD_H
 #define GATEWAY_FORWARD_H
 
+#include "gateway/guard.h"
 #include "gateway/upstream.h"
 #include "lib/chunked.h"
 #include "lib/http1.h"
@@ -56,10 +58,17 @@ struct forward_hold {
 struct forward {
     enum forward_state state;
     const struct conf_backend *conf;
+    struct guard *guard;          /* of the backend; lent by the snapshot */
+    struct breaker_permit permit; /* of the try that is under way */
+    bool is_begun;                /* the first try was */
+    bool is_inside;               /* of the bulkhead */
+    bool is_queued;               /* before it */
+    struct forward *queue_next, *queue_prev;
     struct endpoint *endpoint; /* lent by the connection */
     struct upstream_conn *conn;
     struct endpoint *tried[FORWARD_TRIED_MAX]; /* compared only */
     size_t ntried;
+    unsigned tries;
     uint64_t hash;
     bool counted;   /* in endpoint->in_flight */
     bool was_reset; /* sent again once already */
@@ -93,6 +102,7 @@ struct forward {
     struct wheel_entry deadline;
     uint64_t phase_due_ns; /* of the present wait; 0: none */
     uint64_t total_due_ns; /* of the whole; 0: none */
+    uint64_t try_due_ns;   /* of the head of the answer to this try; 0: none */
     enum reason phase_reason;
     char addr[sizeof(((struct endpoint *)0)->text)];
 };
@@ -102,6 +112,9 @@ void forward_undo(struct exchange *x);
 
 /* Bytes of the client's body: how many were taken. When not all, the exchange is woken once more can be. */
 MUST_USE size_t forward_take_body(struct exchange *x, struct slice data);
+
+/* Wake those who wait before a bulkhead, the first first, as long as there is room. Every turn. */
+void forward_wake_queue(struct worker *w);
 
 /* Send what was taken in this turn and still waits for more to go out with it. */
 void forward_send_marked(struct worker *w);

@@ -24,12 +24,19 @@ static void finish_answer(struct exchange *x, bool clean)
     forward_drop_conn(x, clean && f->answer.keep_alive);
     f->state = FORWARD_IDLE;
     wheel_cancel(&f->deadline);
+    if (f->is_inside)
+        bulkhead_leave(&f->guard->bulkhead);
+    f->is_inside = false;
 }
 
 static void malformed(struct exchange *x, const char *why)
 {
     err_set(&x->err, ERR_UPSTREAM, "%s", why);
     err_add(&x->err, "answer of %s", x->forward.addr);
+    if (x->forward.state != FORWARD_BODY) {
+        forward_lost(x, FAULT_MALFORMED, REASON_UPSTREAM_MALFORMED);
+        return;
+    }
     forward_undo(x);
     forward_fail(x, REASON_UPSTREAM_MALFORMED);
 }
@@ -92,8 +99,10 @@ static void got_head(struct exchange *x, size_t head_len)
 {
     struct forward *f = &x->forward;
     bool early = !forward_all_sent(f), all, clean = true;
-    f->buffer->at = head_len;
     x->record.upstream_status = f->answer.status;
+    if (forward_judge_answer(x, !early))
+        return;
+    f->buffer->at = head_len;
     f->phase_due_ns = 0;
     f->state = FORWARD_BODY;
     if (!headers_answer(x, &f->answer)) {

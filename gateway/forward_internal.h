@@ -16,6 +16,17 @@ void forward_set_phase(struct forward *f, uint32_t ms, enum reason reason);
 /* The connection broke before the answer's head was complete: send the request again, or fail. */
 void forward_broken(struct exchange *x, enum reason reason);
 
+/* The try has failed in one of the ways that a breaker and retries know: another try, or the end. */
+void forward_lost(struct exchange *x, enum conf_fault way, enum reason reason);
+
+/* The head of an answer has come; whether the whole request was SENT by then. True: it is no answer for the
+ * client, another try is under way. */
+MUST_USE bool forward_judge_answer(struct exchange *x, bool sent);
+
+/* Wait for room in the bulkhead, behind all others of this worker; wait no more. */
+void forward_join_queue(struct exchange *x);
+void forward_leave_queue(struct exchange *x);
+
 /* The connection goes back, if there is one. */
 void forward_drop_conn(struct exchange *x, bool reusable);
 void forward_give_back_buffer(struct exchange *x);

@@ -230,6 +230,10 @@ static bool expand_value(struct exchange *x, const char *template, struct slice 
     char space[4096];
     struct buf b;
     bool ok = true;
+    if (!strchr(template, '{')) {
+        *value = slice_of(template);
+        return true;
+    }
     buf_init(&b, space, sizeof(space));
     if (!router_expand(&x->match, template, x->host, x->path, x->uri.query, &b) ||
         !http_is_field_value(buf_slice(&b)))

@@ -135,16 +135,28 @@ static bool read_pems(struct listeners *l, const struct conf *conf, struct err *
     return true;
 }
 
+/* Sockets that share an address do not notice that another gateway has it: try it once without sharing. */
+static bool is_free(const struct conf_listen *c, struct err *err)
+{
+    int fd = listener_open_one(c, false, err);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
 static bool open_for(struct listeners *l, unsigned worker, const struct conf *conf, struct err *err)
 {
     for (size_t i = 0; i < conf->nlistens; i++) {
         const struct conf_listen *c = &conf->listens[i];
         struct listener *at = &l->at[worker * l->per_worker + i];
+        bool share = !c->unix_path && conf->workers > 1;
+        if (share && worker == 0 && !is_free(c, err))
+            return false;
         /* A unix socket has one queue; every worker has its own descriptor for it. */
         if (c->unix_path && worker > 0)
             at->fd = dup(l->at[i].fd);
         else
-            at->fd = listener_open_one(c, !c->unix_path && conf->workers > 1, err);
+            at->fd = listener_open_one(c, share, err);
         if (at->fd < 0)
             return false;
         at->tls = c->tls_cert != NULL;

@@ -184,7 +184,7 @@ static void count_code(struct metrics_codes *codes, enum http_method method, uns
 /* The backends' reasons stand together in the table. */
 static bool is_upstream_error(enum reason r)
 {
-    return r >= REASON_NO_SERVER && r <= REASON_TOTAL_TIMEOUT;
+    return r >= REASON_NO_SERVER && r <= REASON_BULKHEAD_FULL;
 }
 
 static void record_upstream(struct metrics *m, size_t stripe, const struct record *r)
@@ -210,6 +210,8 @@ void metrics_record(struct metrics *m, size_t stripe, const struct record *r)
     histogram_add(route->durations, stripe, record_total_ns(r));
     counter_add(route->counts, stripe, ROUTE_BYTES_IN, r->bytes_in);
     counter_add(route->counts, stripe, ROUTE_BYTES_OUT, r->bytes_out);
+    if (r->limit != LIMIT_NONE)
+        counter_add(route->counts, stripe, ROUTE_LIMITS + r->limit, 1);
     if (r->reason != REASON_NONE)
         counter_add(m->reasons, stripe, r->reason, 1);
     if (r->metrics_backend)

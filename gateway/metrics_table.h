@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "gateway/limit.h"
 #include "gateway/metrics.h"
 #include "gateway/reason.h"
 #include "lib/counter.h"
@@ -47,7 +48,13 @@ static inline unsigned metrics_key_status(uint32_t key)
     return key & 0xffff;
 }
 
-enum metrics_route_counter { ROUTE_BYTES_IN, ROUTE_BYTES_OUT, ROUTE_COUNTERS };
+/* Decisions of limits are counted under their results, behind the others. */
+enum metrics_route_counter {
+    ROUTE_BYTES_IN,
+    ROUTE_BYTES_OUT,
+    ROUTE_LIMITS,
+    ROUTE_COUNTERS = ROUTE_LIMITS + LIMIT_RESULTS
+};
 
 /* Errors of a backend are counted under their reason; behind them: */
 enum metrics_backend_counter { BACKEND_RETRIES = REASONS, BACKEND_COUNTERS };

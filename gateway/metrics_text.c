@@ -189,6 +189,17 @@ static void print_route_counter(struct page *page, enum metrics_route_counter wh
                 counter_sum(as_route(n)->counts, which));
 }
 
+static void print_limits(struct page *page)
+{
+    for (const struct metrics_name *n = page->m->routes.first; n; n = n->next)
+        for (int r = LIMIT_NONE + 1; r < LIMIT_RESULTS; r++) {
+            uint64_t seen = counter_sum(as_route(n)->counts, (size_t)(ROUTE_LIMITS + r));
+            if (seen > 0)
+                fprintf(page->out, "%s{route=\"%s\",result=\"%s\",store=\"gateway\"} %" PRIu64 "\n",
+                        page->family->name, n->label, limit_result_name((enum limit_result)r), seen);
+        }
+}
+
 static void print_bytes_in(struct page *page)
 {
     print_route_counter(page, ROUTE_BYTES_IN);
@@ -382,6 +393,8 @@ static const struct family families[] = {
      print_bytes_out},
     {"tollgate_http_request_failures_total", "counter",
      "Requests that ended otherwise than by the answer meant for them.", print_reasons},
+    {"tollgate_ratelimit_decisions_total", "counter", "What became of requests at the limits of their route.",
+     print_limits},
     {"tollgate_overhead_seconds", "histogram", "Time of proxied requests less the time backends had them.",
      print_overhead},
     {"tollgate_upstream_request_duration_seconds", "histogram",

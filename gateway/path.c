@@ -1,7 +1,7 @@
 /*
  * path.c: the request's path. Read this first.
  *
- *     accept -> head -> identify -> target -> route -> body limit -> answer here, or: address -> forward ->
+ *     accept -> head -> identify -> target -> route -> limit -> body limit -> answer here, or: forward ->
  * reply
  *
  * front.c accepts and parses; each row below is a step in the file named beside it; forward.c streams;
@@ -18,6 +18,7 @@ const struct step request_path[] = {
     {"identify", identify_run, NULL},        /* identify.c: request id, trace, the client's address */
     {"target", request_read_target, NULL},   /* request.c: the path in its one normal form */
     {"route", request_find_route, NULL},     /* request.c: which route; 404, 405 */
+    {"limit", limit_step, limit_undo},       /* limit.c: not too many requests of one client */
     {"body", request_check_body, NULL},      /* request.c: the route's bound on the body */
     {"answer", answer_run, NULL},            /* answer.c: fixed responses and redirects */
     {"forward", forward_step, forward_undo}, /* forward.c: a server, a connection, the exchange with it */

@@ -20,6 +20,10 @@ struct step {
     void (*undo)(struct exchange *x); /* NULL: nothing to give back */
 };
 
+/* limit.c: a token of each limit of the route; parks when it is to be delayed. */
+enum step_result limit_step(struct exchange *x);
+void limit_undo(struct exchange *x);
+
 /* forward.c: choose a server and exchange the request with it. Parks until the answer's head is there. */
 enum step_result forward_step(struct exchange *x);
 

@@ -28,6 +28,7 @@ static const struct reason_info reasons[REASONS] = {
     [REASON_CLIENT_TIMEOUT] = {"client_timeout", 408, CLIENT, "The request took too long to arrive"},
     [REASON_CLIENT_GONE] = {"client_gone", 499, NULL, "The client left before the answer was complete"},
     [REASON_NO_ROUTE] = {"no_route", 404, "destination_not_found", "No route matches the request"},
+    [REASON_LIMITED] = {"limited", 429, "http_request_denied", "There were too many requests"},
 
     [REASON_NO_SERVER] = {"no_server", 503, "destination_unavailable",
                           "No server of the backend is available"},
@@ -46,6 +47,11 @@ static const struct reason_info reasons[REASONS] = {
     [REASON_UPSTREAM_TRUNCATED] = {"upstream_truncated", 502, "http_response_incomplete",
                                    "The answer of the backend ended early"},
     [REASON_TOTAL_TIMEOUT] = {"total_timeout", 504, "http_response_timeout", "The request took too long"},
+
+    [REASON_BREAKER_OPEN] = {"breaker_open", 503, "destination_unavailable",
+                             "The backend keeps failing and is given time to recover"},
+    [REASON_BULKHEAD_FULL] = {"bulkhead_full", 503, "connection_limit_reached",
+                              "Too many requests are under way to the backend"},
 
     [REASON_OVERLOADED] = {"overloaded", 503, "proxy_internal_response", "The gateway is overloaded"},
     [REASON_DRAINING] = {"draining", 503, "proxy_internal_response", "The gateway is shutting down"},

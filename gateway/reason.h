@@ -28,6 +28,7 @@ enum reason {
     REASON_CLIENT_TIMEOUT,  /* body stalled: 408 */
     REASON_CLIENT_GONE,     /* left before the answer was complete: 499, log only */
     REASON_NO_ROUTE,
+    REASON_LIMITED, /* too many requests: 429 */
 
     /* the backend's */
     REASON_NO_SERVER,          /* no address is known: 503 */
@@ -39,6 +40,9 @@ enum reason {
     REASON_UPSTREAM_TIMEOUT,   /* first byte, between bytes: 504 */
     REASON_UPSTREAM_TRUNCATED, /* lost in the middle of the body: the client's connection is cut */
     REASON_TOTAL_TIMEOUT,      /* the whole exchange took too long: 504 */
+
+    REASON_BREAKER_OPEN,  /* its circuit breaker is open: 503 */
+    REASON_BULKHEAD_FULL, /* too many requests are under way to it: 503 */
 
     /* ours */
     REASON_OVERLOADED, /* a bound of ours was reached (connections, memory): 503 */

@@ -8,6 +8,7 @@
 #ifndef GATEWAY_RECORD_H
 #define GATEWAY_RECORD_H
 
+#include "gateway/limit.h"
 #include "gateway/reason.h"
 #include "lib/cidr.h"
 #include "lib/err.h"
@@ -40,6 +41,8 @@ struct record {
     uint64_t bytes_out; /* of the answer's body, as far as it was sent */
     enum reason reason;
     const struct err *err; /* cause chain; NULL: none */
+
+    enum limit_result limit; /* LIMIT_NONE: the route has none, or the client is exempt */
 
     struct slice route;   /* name; empty: none */
     struct slice backend; /* name; empty: none */

@@ -113,6 +113,8 @@ enum MHD_Result reply_send(struct exchange *x)
     for (size_t i = 0; i < x->reply.nfields; i++)
         if (x->reply.fields[i].value.len > 0)
             MHD_add_response_header(r, x->reply.fields[i].name.p, x->reply.fields[i].value.p);
+    for (size_t i = 0; i < x->nextra; i++)
+        MHD_add_response_header(r, x->extra[i].name.p, x->extra[i].value.p);
     if (x->worker->draining || (CHUNKS_ARE_UNSAFE && x->head.framing == HTTP1_CHUNKED))
         MHD_add_response_header(r, "Connection", "close");
     x->response = r;
@@ -132,6 +134,8 @@ bool reply_write(struct exchange *x)
                http_status_phrase(x->reply.status), x->reply.bytes.len);
     for (size_t i = 0; i < x->reply.nfields; i++)
         buf_printf(&b, "%s: %s\r\n", x->reply.fields[i].name.p, x->reply.fields[i].value.p);
+    for (size_t i = 0; i < x->nextra; i++)
+        buf_printf(&b, "%s: %s\r\n", x->extra[i].name.p, x->extra[i].value.p);
     buf_add(&b, SLICE("\r\n"));
     buf_add(&b, x->reply.bytes);
     return !b.failed && send(c->fd, b.p, b.len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)b.len;

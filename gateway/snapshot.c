@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "lib/clock.h"
+
 static bool attach_metrics(struct snapshot *s, struct metrics *metrics)
 {
     const struct conf *c = s->conf;
@@ -17,16 +19,30 @@ static bool attach_metrics(struct snapshot *s, struct metrics *metrics)
     return true;
 }
 
+static bool attach_guards(struct snapshot *s, struct guards *guards)
+{
+    const struct conf *c = s->conf;
+    s->guards = calloc(c->nbackends + 1, sizeof(*s->guards));
+    for (size_t i = 0; s->guards && i < c->nbackends; i++)
+        if (!(s->guards[i] = guards_find(guards, &c->backends[i], clock_now_ns())))
+            return false;
+    return s->guards != NULL;
+}
+
 static void snapshot_free(struct snapshot *s)
 {
     router_free(s->router);
+    limit_rules_free(s->limits);
+    for (size_t i = 0; s->guards && s->guards[i]; i++)
+        guard_put(s->guards[i]);
+    free(s->guards);
     conf_free(s->conf);
     free(s->routes);
     free(s->backends);
     free(s);
 }
 
-struct snapshot *snapshot_new(struct conf *conf, struct metrics *metrics)
+struct snapshot *snapshot_new(struct conf *conf, const struct snapshot_shared *shared)
 {
     struct snapshot *s = calloc(1, sizeof(*s));
     if (!s) {
@@ -36,7 +52,9 @@ struct snapshot *snapshot_new(struct conf *conf, struct metrics *metrics)
     atomic_init(&s->refs, 1);
     s->conf = conf;
     s->router = router_new(conf);
-    if (!s->router || !attach_metrics(s, metrics)) {
+    s->limits = limit_rules_new(conf, shared->limiter);
+    if (!s->router || !s->limits || !attach_metrics(s, shared->metrics) ||
+        !attach_guards(s, shared->guards)) {
         snapshot_free(s);
         return NULL;
     }

@@ -14,6 +14,8 @@
 #include <stdatomic.h>
 
 #include "gateway/balancer.h"
+#include "gateway/guard.h"
+#include "gateway/limit.h"
 #include "gateway/metrics.h"
 #include "gateway/router.h"
 
@@ -22,11 +24,20 @@ struct snapshot {
     struct conf *conf;                 /* owned */
     struct router *router;             /* owned */
     struct metrics_route **routes;     /* by index of conf->routes */
+    struct limit_rules *limits;        /* owned */
+    struct guard **guards;             /* by index of conf->backends; counted */
     struct metrics_backend **backends; /* by index of conf->backends */
 };
 
+/* What all snapshots use; it outlives them. */
+struct snapshot_shared {
+    struct metrics *metrics;
+    struct limiter *limiter;
+    struct guards *guards;
+};
+
 /* Takes CONF, also when it fails: NULL when memory is short. Gives one reference. */
-MUST_USE struct snapshot *snapshot_new(struct conf *conf, struct metrics *metrics);
+MUST_USE struct snapshot *snapshot_new(struct conf *conf, const struct snapshot_shared *shared);
 struct snapshot *snapshot_get(struct snapshot *s);
 void snapshot_put(struct snapshot *s);
 

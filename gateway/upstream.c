@@ -341,8 +341,10 @@ static void connect_failed(struct upstream_conn *c, CURLcode code)
     err_set(&err, ERR_UPSTREAM, "%s", c->curl_error[0] ? c->curl_error : curl_easy_strerror(code));
     err.retryable = true;
     err_add(&err, "connect to %s", c->endpoint->text);
+    struct endpoint *e = endpoint_get(c->endpoint); /* the user has it only by the connection */
     conn_close(c);
     user->failed(ctx, connect_reason(code), &err);
+    endpoint_put(e);
 }
 
 /* Bind the handle to its connection (see the top of the file); a server that talks first is none. */

@@ -182,6 +182,7 @@ static void turn(struct worker *w)
     wheel_tell(&w->wheel, clock_now_ns());
     for (int i = 0; more && i < TURN_ROUNDS; i++) {
         upstream_run_pending(w->upstream);
+        forward_wake_queue(w);
         more = front_turn(w->front);
         forward_send_marked(w);
     }

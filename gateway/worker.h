@@ -35,6 +35,7 @@ struct worker_setup {
         *lists; /* addresses of its backends, NULL where none is known; only read during the start */
     struct metrics *metrics;
     struct logwriter *access_log; /* NULL: off */
+    struct log *log;
 };
 
 struct worker {
@@ -53,7 +54,8 @@ struct worker {
     struct pool exchanges;
     struct pool buffers;
     struct pool holds;
-    struct forward *marked; /* requests to be sent at the end of the turn */
+    struct forward *marked;                   /* requests to be sent at the end of the turn */
+    struct forward *queue_first, *queue_last; /* requests before a bulkhead */
     struct random random;
     struct snapshot_use *current;
     struct accesslog format;

@@ -193,6 +193,30 @@ bool http_lists_token(struct http_fields fields, struct slice name, struct slice
     return false;
 }
 
+static bool find_cookie(struct slice cookies, struct slice name, struct slice *value)
+{
+    while (cookies.len > 0) {
+        ptrdiff_t end = slice_find(cookies, ';');
+        struct slice pair = slice_trim((struct slice){cookies.p, end < 0 ? cookies.len : (size_t)end});
+        if (pair.len > name.len && slice_starts(pair, name) && pair.p[name.len] == '=') {
+            *value = slice_skip(pair, name.len + 1);
+            return true;
+        }
+        cookies = end < 0 ? (struct slice){"", 0} : slice_skip(cookies, (size_t)end + 1);
+    }
+    return false;
+}
+
+bool http_cookie(struct http_fields fields, struct slice name, struct slice *value)
+{
+    *value = (struct slice){"", 0};
+    for (size_t i = 0; i < fields.n; i++)
+        if (slice_eq_nocase(fields.at[i].name, SLICE("Cookie")) &&
+            find_cookie(fields.at[i].value, name, value))
+            return true;
+    return false;
+}
+
 bool http_is_hop_by_hop(struct slice name)
 {
     switch (name.len) {

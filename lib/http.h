@@ -72,6 +72,9 @@ size_t http_count(struct http_fields fields, struct slice name);
 /* Whether any field of that name lists TOKEN (comma-separated, case-insensitive). */
 bool http_lists_token(struct http_fields fields, struct slice name, struct slice token);
 
+/* The value of the cookie NAME (RFC 6265, 4.2.1), as it stands; false when there is none. */
+bool http_cookie(struct http_fields fields, struct slice name, struct slice *value);
+
 /* Connection, Keep-Alive, Proxy-Connection, TE, Trailer, Transfer-Encoding, Upgrade and the Proxy-Auth pair:
  * fields that belong to one connection and are never forwarded (RFC 9110, 7.6.1). */
 bool http_is_hop_by_hop(struct slice name);

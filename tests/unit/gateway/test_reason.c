@@ -34,7 +34,7 @@ START_TEST(error_types_are_registered)
 {
     static const char *const types[] = {
         "http_request_error",      "http_request_denied",      "destination_not_found",
-        "destination_unavailable", "connection_refused",       "connection_timeout",
+        "destination_unavailable", "connection_refused",       "connection_timeout", "connection_limit_reached",
         "tls_protocol_error",      "connection_terminated",    "http_protocol_error",
         "connection_read_timeout", "http_response_incomplete", "http_response_timeout",
         "proxy_internal_response", "proxy_internal_error",

@@ -1,0 +1,147 @@
+/* guard.c: see guard.h. The registry holds one reference to each guard that it lists. */
+#include "gateway/guard.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MS        UINT64_C(1000000)
+#define BUDGET_NS (UINT64_C(10000) * MS) /* retries are counted over this */
+#define JITTER    1000                   /* of the open time: 10 % */
+
+struct guards {
+    struct guard *first;
+};
+
+struct guards *guards_new(void)
+{
+    return calloc(1, sizeof(struct guards));
+}
+
+static struct breaker_policy policy_of(const struct conf_breaker *c)
+{
+    return (struct breaker_policy){
+        .window_ns = c->window_ms * MS,
+        .min_requests = c->min_requests < BREAKER_MOST ? c->min_requests : BREAKER_MOST,
+        .failure_ratio = c->failure_ratio,
+        .consecutive = c->consecutive < BREAKER_MOST ? c->consecutive : BREAKER_MOST,
+        .slow_ratio = c->slow_ms ? c->slow_ratio : 0,
+        .slow_ns = c->slow_ms * MS,
+        .open_for_ns = c->open_ms * MS,
+        .open_max_ns = c->open_max_ms * MS,
+        .jitter = JITTER,
+        .probes = c->half_open_probes,
+        .close_after = c->close_after,
+    };
+}
+
+static struct guard *guard_new(const struct conf_backend *b, uint64_t now_ns)
+{
+    struct guard *g = aligned_alloc(CACHE_LINE, (sizeof(*g) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
+    if (!g)
+        return NULL;
+    memset(g, 0, sizeof(*g));
+    g->name = strdup(b->name);
+    if (!g->name) {
+        free(g);
+        return NULL;
+    }
+    memcpy(&g->breaker_conf, &b->breaker, sizeof(b->breaker));
+    memcpy(&g->retry_conf, &b->retry, sizeof(b->retry));
+    memcpy(&g->bulkhead_conf, &b->bulkhead, sizeof(b->bulkhead));
+    const struct breaker_policy policy = policy_of(&b->breaker);
+    const struct retry_budget_policy budget = {BUDGET_NS, b->retry.budget, b->retry.budget_min};
+    CHECK(!breaker_policy_fault(&policy));
+    breaker_init(&g->breaker, &policy, now_ns);
+    retry_budget_init(&g->budget, &budget);
+    bulkhead_init(&g->bulkhead, b->bulkhead.max);
+    atomic_init(&g->refs, 1);
+    return g;
+}
+
+/* Structs of plain numbers that were zeroed before they were filled: their bytes can be compared. */
+static bool is_for(const struct guard *g, const struct conf_backend *b)
+{
+    return memcmp(&g->breaker_conf, &b->breaker, sizeof(b->breaker)) == 0 &&
+           memcmp(&g->retry_conf, &b->retry, sizeof(b->retry)) == 0 &&
+           memcmp(&g->bulkhead_conf, &b->bulkhead, sizeof(b->bulkhead)) == 0;
+}
+
+struct guard *guard_get(struct guard *g)
+{
+    atomic_fetch_add_explicit(&g->refs, 1, memory_order_relaxed);
+    return g;
+}
+
+void guard_put(struct guard *g)
+{
+    /* Release: what we did with it comes before the free; acquire: in the thread that frees. */
+    if (atomic_fetch_sub_explicit(&g->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    free(g->name);
+    free(g);
+}
+
+struct guard *guards_find(struct guards *reg, const struct conf_backend *backend, uint64_t now_ns)
+{
+    struct guard **at = &reg->first;
+    while (*at && strcmp((*at)->name, backend->name) != 0)
+        at = &(*at)->next;
+    if (*at && is_for(*at, backend))
+        return guard_get(*at);
+    struct guard *made = guard_new(backend, now_ns);
+    if (!made)
+        return NULL;
+    if (*at) {
+        struct guard *old = *at;
+        made->next = old->next;
+        guard_put(old);
+    }
+    *at = made;
+    return guard_get(made);
+}
+
+struct guard *guards_named(const struct guards *reg, const char *name)
+{
+    struct guard *g = reg->first;
+    while (g && strcmp(g->name, name) != 0)
+        g = g->next;
+    return g;
+}
+
+struct guard *guards_at(const struct guards *reg, size_t i)
+{
+    struct guard *g = reg->first;
+    while (g && i-- > 0)
+        g = g->next;
+    return g;
+}
+
+void guards_sweep(struct guards *reg)
+{
+    for (struct guard **at = &reg->first, *g; (g = *at) != NULL;) {
+        if (atomic_load_explicit(&g->refs, memory_order_relaxed) > 1) {
+            at = &g->next;
+            continue;
+        }
+        *at = g->next;
+        guard_put(g);
+    }
+}
+
+void guards_free(struct guards *reg)
+{
+    if (!reg)
+        return;
+    guards_sweep(reg);
+    CHECK(!reg->first);
+    free(reg);
+}
+
+void guard_tell(const struct guard *g, struct breaker_change change, struct log *log)
+{
+    if (change.event == BREAKER_DID_NOTHING)
+        return;
+    bool opened = change.event == BREAKER_DID_OPEN || change.event == BREAKER_DID_REOPEN;
+    log_printf(log, opened ? LOG_WARN : LOG_INFO, "backend %s: breaker %s (change %u)", g->name,
+               breaker_event_name(change.event), change.generation);
+}

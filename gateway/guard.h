@@ -1,0 +1,60 @@
+/*
+ * guard.h: what stands before a backend: its circuit breaker, its retry budget, its bulkhead.
+ *
+ * One for each backend by name, shared by all workers without a lock. A guard outlives reloads as long as its
+ * part of the configuration stays the same; when that changes, the backend gets a new one, and requests under
+ * way finish on the old.
+ *
+ * Threads: the registry is the control thread's, guard_get/put are anybody's, what is in a guard is
+ * lock-free.
+ */
+#ifndef GATEWAY_GUARD_H
+#define GATEWAY_GUARD_H
+
+#include "gateway/conf.h"
+#include "gateway/log.h"
+#include "lib/breaker.h"
+#include "lib/bulkhead.h"
+#include "lib/retry_budget.h"
+
+struct guard {
+    struct breaker breaker;
+    struct retry_budget budget;
+    struct bulkhead bulkhead; /* used when its maximum is not 0 */
+    _Atomic uint32_t queued;  /* requests that wait to enter it, in all workers */
+
+    _Atomic uint32_t refs;
+    char *name;
+    struct conf_breaker breaker_conf;
+    struct conf_retry retry_conf;
+    struct conf_bulkhead bulkhead_conf;
+    struct guard *next; /* in the registry */
+};
+
+struct guards;
+
+/* NULL when memory is short. */
+MUST_USE struct guards *guards_new(void);
+
+/* Call after all snapshots are gone. */
+void guards_free(struct guards *g);
+
+/* The guard of BACKEND. Gives a reference; NULL when memory is short. */
+MUST_USE struct guard *guards_find(struct guards *g, const struct conf_backend *backend, uint64_t now_ns);
+
+/* The one of that name, lent; NULL when there is none. For the admin interface. */
+struct guard *guards_named(const struct guards *g, const char *name);
+
+/* The Ith, lent; NULL past the last. For metrics. */
+struct guard *guards_at(const struct guards *g, size_t i);
+
+/* Those that no configuration uses any more leave the registry. */
+void guards_sweep(struct guards *g);
+
+struct guard *guard_get(struct guard *g);
+void guard_put(struct guard *g);
+
+/* Log a change of the breaker's state; nothing when there was none. Any thread. */
+void guard_tell(const struct guard *g, struct breaker_change change, struct log *log);
+
+#endif

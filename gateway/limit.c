@@ -1,0 +1,384 @@
+/*
+ * limit.c: see limit.h.
+ *
+ * A bucket's key is a hash over the limit's id and the parts of the client's key, with a secret of the
+ * process, so that nobody can aim at another's bucket. A part that the request does not have (no such header)
+ * is replaced by the client's address: those without it share nothing with each other, and leaving it out
+ * gains nothing.
+ */
+#include "gateway/limit.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "gateway/path.h"
+#include "gateway/worker.h"
+#include "lib/clock.h"
+#include "lib/hash.h"
+
+#define KEYS_MAX   8 /* parts of a key that count */
+#define SECRET     192
+#define POLICY_MAX 320
+#define SECOND     UINT64_C(1000000000)
+
+struct limiter {
+    struct bucket_table *tables[LIMIT_TABLES]; /* by how long a bucket takes to fill */
+    unsigned char secret[SECRET];
+};
+
+/* A rate of a limit: its own, or that of a tier. */
+struct rate {
+    struct token_rate tokens;
+    uint64_t id;         /* of its buckets: limit and rate */
+    struct slice policy; /* its part of RateLimit-Policy */
+    struct slice name;   /* in quotes, as in RateLimit */
+};
+
+struct rule {
+    const struct conf_limit *conf;
+    struct bucket_table *table;
+    struct rate *rates; /* the limit's own, then those of the tiers */
+};
+
+struct limit_rules {
+    struct limiter *limiter;
+    struct arena arena;
+    struct rule **routes; /* by route: its rules */
+};
+
+/* ---- the process's buckets ---- */
+
+struct limiter *limiter_new(size_t buckets, unsigned nworkers)
+{
+    struct limiter *l = calloc(1, sizeof(*l));
+    bool ok = l && getrandom(l->secret, SECRET, 0) == SECRET;
+    for (size_t i = 0; ok && i < LIMIT_TABLES; i++)
+        ok = (l->tables[i] = bucket_table_new(buckets, nworkers)) != NULL;
+    if (ok)
+        return l;
+    limiter_free(l);
+    return NULL;
+}
+
+void limiter_free(struct limiter *l)
+{
+    if (!l)
+        return;
+    for (size_t i = 0; i < LIMIT_TABLES; i++)
+        bucket_table_free(l->tables[i]);
+    free(l);
+}
+
+struct bucket_usage limiter_usage(const struct limiter *l, unsigned i, uint64_t now_ns)
+{
+    return bucket_table_usage(l->tables[i], now_ns, 256);
+}
+
+/* ---- rules ---- */
+
+static struct bucket_table *table_for(const struct limiter *l, const struct token_rate *rate)
+{
+    size_t i = rate->window_ns <= 60 * SECOND ? 0 : rate->window_ns <= 3600 * SECOND ? 1 : 2;
+    return l->tables[i];
+}
+
+static uint64_t in_seconds(uint64_t ns)
+{
+    return (ns + SECOND - 1) / SECOND;
+}
+
+static bool make_rate(struct limit_rules *rules, const struct units_rate *conf, uint32_t burst,
+                      struct rate *out)
+{
+    char text[POLICY_MAX];
+    struct buf b;
+    bool ok = true;
+    if (!token_rate_init(&out->tokens, conf->count, conf->per_ms * 1000000, burst))
+        return false;
+    const uint64_t parts[] = {out->id, conf->count, conf->per_ms, burst};
+    out->id = hash_bytes(parts, sizeof(parts), 0);
+    buf_init(&b, text, sizeof(text));
+    buf_printf(&b, "%.*s;q=%u;w=%llu", SLICE_ARG(out->name), burst,
+               (unsigned long long)in_seconds(out->tokens.window_ns));
+    out->policy = arena_slice(&rules->arena, buf_slice(&b), &ok);
+    return ok && !b.failed;
+}
+
+/* What a limit is called in RateLimit, as a string of structured fields (RFC 9651). */
+static struct slice quoted_name(struct limit_rules *rules, const struct conf_limit *l, size_t i, bool *ok)
+{
+    char text[POLICY_MAX / 2];
+    struct buf b;
+    buf_init(&b, text, sizeof(text));
+    if (l->name)
+        buf_printf(&b, "\"%s\"", l->name);
+    else if (i == 0)
+        buf_add(&b, SLICE("\"default\""));
+    else
+        buf_printf(&b, "\"limit%zu\"", i + 1);
+    *ok = *ok && !b.failed;
+    return arena_slice(&rules->arena, buf_slice(&b), ok);
+}
+
+static bool make_rule(struct limit_rules *rules, const struct conf_route *route, size_t i, struct rule *out)
+{
+    const struct conf_limit *l = &route->limits[i];
+    bool ok = true;
+    struct slice name = quoted_name(rules, l, i, &ok);
+    uint64_t id =
+        l->name ? hash_bytes(l->name, strlen(l->name), 1) : hash_bytes(route->name, strlen(route->name), i);
+    out->conf = l;
+    out->rates = arena_alloc(&rules->arena, (l->ntiers + 1) * sizeof(*out->rates));
+    if (!ok || !out->rates)
+        return false;
+    for (size_t t = 0; ok && t <= l->ntiers; t++) {
+        const struct conf_tier *tier = t > 0 ? &l->tiers[t - 1] : NULL;
+        out->rates[t] = (struct rate){.id = id, .name = name};
+        ok = make_rate(rules, tier ? &tier->rate : &l->rate, tier ? tier->burst : l->burst, &out->rates[t]);
+    }
+    out->table = table_for(rules->limiter, &out->rates[0].tokens);
+    return ok;
+}
+
+static bool make_route(struct limit_rules *rules, const struct conf_route *route, struct rule **out)
+{
+    *out = arena_alloc(&rules->arena, (route->nlimits + 1) * sizeof(**out));
+    bool ok = *out != NULL;
+    for (size_t i = 0; ok && i < route->nlimits; i++)
+        ok = make_rule(rules, route, i, &(*out)[i]);
+    return ok;
+}
+
+struct limit_rules *limit_rules_new(const struct conf *conf, struct limiter *l)
+{
+    struct limit_rules *rules = calloc(1, sizeof(*rules));
+    if (!rules)
+        return NULL;
+    rules->limiter = l;
+    arena_init(&rules->arena, NULL, 0, SIZE_MAX);
+    rules->routes = arena_alloc(&rules->arena, (conf->nroutes + 1) * sizeof(*rules->routes));
+    bool ok = rules->routes != NULL;
+    for (size_t i = 0; ok && i < conf->nroutes; i++)
+        ok = make_route(rules, &conf->routes[i], &rules->routes[i]);
+    if (ok)
+        return rules;
+    limit_rules_free(rules);
+    return NULL;
+}
+
+void limit_rules_free(struct limit_rules *r)
+{
+    if (!r)
+        return;
+    arena_fini(&r->arena);
+    free(r);
+}
+
+const char *limit_result_name(enum limit_result r)
+{
+    static const char *const names[] = {"none", "allowed", "delayed", "refused", "shadow"};
+    return names[r];
+}
+
+/* ---- keys ---- */
+
+static struct ip masked(struct ip ip, const struct conf_limit *l)
+{
+    unsigned keep = ip_is_v4(&ip) ? 96 + l->v4_prefix : l->v6_prefix;
+    for (unsigned bit = keep; bit < 128; bit++)
+        ip.b[bit / 8] &= (uint8_t) ~(0x80u >> bit % 8);
+    return ip;
+}
+
+/* The value that the request has for a part of the key; false when it has none. */
+static bool part_value(const struct exchange *x, const struct conf_key *key, struct slice *value)
+{
+    const struct http_field *field;
+    switch (key->kind) {
+    case KEY_ROUTE:
+        *value = (struct slice){"", 0};
+        return true;
+    case KEY_HEADER:
+        field = http_find(x->fields, slice_of(key->name));
+        *value = field ? field->value : (struct slice){"", 0};
+        return field != NULL;
+    case KEY_COOKIE:
+        return http_cookie(x->fields, slice_of(key->name), value);
+    case KEY_CONSUMER:
+    case KEY_CLAIM:
+    case KEY_IP:
+        break;
+    }
+    return false;
+}
+
+static struct bucket_key key_of(const struct exchange *x, const struct limiter *l, const struct rule *rule,
+                                const struct rate *rate)
+{
+    XXH128_hash_t parts[KEYS_MAX + 1] = {{rate->id, 0}};
+    size_t n = 1;
+    for (size_t i = 0; i < rule->conf->nkeys && i < KEYS_MAX; i++) {
+        struct ip ip = masked(x->record.client_ip, rule->conf);
+        struct slice value;
+        if (!part_value(x, &rule->conf->keys[i], &value))
+            value = (struct slice){(const char *)ip.b, sizeof(ip.b)};
+        parts[n++] = XXH3_128bits_withSecret(value.p, value.len, l->secret, SECRET);
+    }
+    XXH128_hash_t h = XXH3_128bits_withSecret(parts, n * sizeof(parts[0]), l->secret, SECRET);
+    return (struct bucket_key){h.high64, h.low64};
+}
+
+/* ---- the step ---- */
+
+/* One limit of the route, asked. */
+struct asked {
+    const struct rule *rule;
+    const struct rate *rate;
+    struct bucket_key key;
+    struct token_ask ask;
+    struct token_result result;
+};
+
+static bool is_exempt(const struct exchange *x, const struct conf_limit *l)
+{
+    return cidr_any_has(l->exempt, l->nexempt, &x->record.client_ip);
+}
+
+static const struct rate *rate_for(const struct exchange *x, const struct rule *rule)
+{
+    (void)x;
+    return &rule->rates[0];
+}
+
+static struct asked ask_one(const struct exchange *x, const struct limit_rules *rules,
+                            const struct rule *rule)
+{
+    const struct rate *rate = rate_for(x, rule);
+    struct asked a = {
+        .rule = rule,
+        .rate = rate,
+        .key = key_of(x, rules->limiter, rule, rate),
+        .ask = {&rate->tokens, clock_now_ns(), rule->conf->cost, rule->conf->delay_ms * UINT64_C(1000000)},
+    };
+    a.result = bucket_table_take(rule->table, x->worker->setup.index, a.key, &a.ask);
+    return a;
+}
+
+/* Whether A is nearer to refusing than B: by the share of the burst that is left. */
+static bool is_tighter(const struct asked *a, const struct asked *b)
+{
+    if (a->result.admitted != b->result.admitted)
+        return !a->result.admitted;
+    return a->result.remaining * b->rate->tokens.burst < b->result.remaining * a->rate->tokens.burst;
+}
+
+static void add_number(struct buf *b, const char *before, uint64_t n)
+{
+    buf_add(b, slice_of(before));
+    buf_add_u64(b, n);
+}
+
+static void tell(struct exchange *x, struct slice name, struct buf *b)
+{
+    bool ok = !b->failed;
+    struct slice value = arena_slice(&x->arena, buf_slice(b), &ok);
+    if (ok)
+        exchange_decorate(x, name, value);
+    b->len = 0;
+}
+
+/* RateLimit and the older fields, on whatever answer there will be. */
+static void tell_state(struct exchange *x, const struct asked *asked, size_t n, const struct asked *tightest)
+{
+    char space[1024];
+    struct buf b;
+    uint64_t full_s = in_seconds(tightest->result.full_ns);
+    buf_init(&b, space, sizeof(space));
+    for (size_t i = 0; i < n; i++) {
+        buf_add(&b, i ? SLICE(", ") : SLICE(""));
+        buf_add(&b, asked[i].rate->policy);
+    }
+    tell(x, SLICE("RateLimit-Policy"), &b);
+    buf_add(&b, tightest->rate->name);
+    add_number(&b, ";r=", tightest->result.remaining);
+    add_number(&b, ";t=", full_s);
+    tell(x, SLICE("RateLimit"), &b);
+    buf_add_u64(&b, tightest->rate->tokens.burst);
+    tell(x, SLICE("X-RateLimit-Limit"), &b);
+    buf_add_u64(&b, tightest->result.remaining);
+    tell(x, SLICE("X-RateLimit-Remaining"), &b);
+    buf_add_u64(&b, full_s);
+    tell(x, SLICE("X-RateLimit-Reset"), &b);
+}
+
+static enum step_result refuse(struct exchange *x, const struct asked *by)
+{
+    uint64_t retry_s = in_seconds(by->result.retry_ns);
+    x->retry_after_s = by->result.retry_ns == TOKEN_NEVER ? 0 : retry_s > 0 ? retry_s : 1;
+    exchange_fail(x, REASON_LIMITED);
+    return STEP_REPLY;
+}
+
+static void on_delay_over(struct wheel_entry *e)
+{
+    struct limit *l = (struct limit *)((char *)e - offsetof(struct limit, timer));
+    exchange_wake((struct exchange *)((char *)l - offsetof(struct exchange, limit)));
+}
+
+static enum step_result delay(struct exchange *x, uint64_t wait_ns)
+{
+    x->limit.timer.expired = on_delay_over;
+    wheel_set(&x->worker->wheel, &x->limit.timer, clock_now_ns() + wait_ns);
+    return STEP_PARK;
+}
+
+#define ASKED_MAX 16
+
+enum step_result limit_step(struct exchange *x)
+{
+    const struct conf_route *route = exchange_route(x);
+    const struct limit_rules *rules = x->use->snapshot->limits;
+    struct asked asked[ASKED_MAX];
+    const struct asked *tightest = NULL, *refused = NULL;
+    uint64_t wait_ns = 0;
+    size_t n = 0;
+    if (route->nlimits == 0)
+        return STEP_PASS;
+    if (x->limit.is_done)
+        return wheel_is_set(&x->limit.timer) ? STEP_PARK : STEP_PASS;
+    x->limit.is_done = true;
+    for (size_t i = 0; i < route->nlimits && n < ASKED_MAX && !refused; i++) {
+        const struct rule *rule = &rules->routes[x->match.index][i];
+        if (is_exempt(x, rule->conf))
+            continue;
+        struct asked *a = &asked[n++];
+        *a = ask_one(x, rules, rule);
+        bool shadow = rule->conf->mode == LIMIT_SHADOW;
+        if (!a->result.admitted && shadow)
+            x->record.limit = LIMIT_SHADOWED;
+        else if (!a->result.admitted)
+            refused = a;
+        if (a->result.wait_ns > wait_ns && !shadow)
+            wait_ns = a->result.wait_ns;
+        if (!tightest || is_tighter(a, tightest))
+            tightest = a;
+    }
+    if (!tightest)
+        return STEP_PASS;
+    tell_state(x, asked, n, tightest);
+    if (refused) {
+        for (size_t i = 0; i + 1 < n; i++)
+            if (asked[i].result.admitted)
+                bucket_table_give_back(asked[i].rule->table, asked[i].key, &asked[i].ask);
+        x->record.limit = LIMIT_REFUSED;
+        return refuse(x, refused);
+    }
+    if (x->record.limit == LIMIT_NONE)
+        x->record.limit = wait_ns ? LIMIT_DELAYED : LIMIT_ALLOWED;
+    return wait_ns ? delay(x, wait_ns) : STEP_PASS;
+}
+
+void limit_undo(struct exchange *x)
+{
+    wheel_cancel(&x->limit.timer);
+}
