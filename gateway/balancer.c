@@ -1,9 +1,9 @@
 /*
  * balancer.c: see balancer.h.
  *
- * Every policy looks first at its own pick; the rule for what is down or was tried is in one place, is_out().
- * Round robin is linear in the number of endpoints, which is what smoothness costs; least_conn too; p2c and
- * hash are not.
+ * Every policy looks first at its own pick; the rule for who is passed over is in one place, is_out(). First
+ * come the servers proper that are fit, then the backups that are fit, then whoever is left. Round robin is
+ * linear in the number of endpoints, which is what smoothness costs; least_conn too; p2c and hash are not.
  *
  * Load is in_flight / weight, without the request in question: counting it would give all of a quiet
  * backend's requests to its heaviest endpoint. p2c compares by weight although it picks by weight, or of two
@@ -22,10 +22,11 @@
 struct balancer {
     enum conf_balance policy;
     struct endpoint_list *list; /* counted */
-    struct hash_ring *ring;     /* BALANCE_HASH */
-    uint64_t total;             /* of all weights */
-    uint64_t *upto;             /* weights summed up to and with each endpoint */
-    int64_t *current;           /* smooth round robin: credit of each */
+    bool has_backups;
+    struct hash_ring *ring; /* BALANCE_HASH */
+    uint64_t total;         /* of all weights */
+    uint64_t *upto;         /* weights summed up to and with each endpoint */
+    int64_t *current;       /* smooth round robin: credit of each */
 };
 
 /* What an endpoint is called on the ring: its server and its address. The address alone would not do, for two
@@ -71,8 +72,10 @@ struct balancer *balancer_new(enum conf_balance policy, struct endpoint_list *li
         balancer_free(b);
         return NULL;
     }
-    for (size_t i = 0; i < list->n; i++)
+    for (size_t i = 0; i < list->n; i++) {
         b->upto[i] = b->total += list->at[i].weight;
+        b->has_backups |= list->at[i].is_backup;
+    }
     return b;
 }
 
@@ -100,9 +103,40 @@ static bool was_tried(const struct endpoint *e, const struct balance_request *re
     return false;
 }
 
-static bool is_out(const struct endpoint *e, const struct balance_request *req)
+/* Whether it may be asked at all now: it is connected to, not ejected, and well. */
+static bool is_fit(struct endpoint *e, const struct balance_request *req)
 {
-    return atomic_load_explicit(&e->down_until_ns, memory_order_relaxed) > req->now_ns || was_tried(e, req);
+    enum ejection_event event;
+    bool fit = ejection_admits(&e->fitness->pool, &e->fit, req->now_ns, &event);
+    if (event != EJECTION_NOTHING && req->changed)
+        req->changed(req->ctx, e, event);
+    return fit && atomic_load_explicit(&e->down_until_ns, memory_order_relaxed) <= req->now_ns;
+}
+
+static bool is_full(const struct endpoint *e, const struct balance_request *req)
+{
+    return req->per_server > 0 &&
+           atomic_load_explicit(&e->in_flight, memory_order_relaxed) >= req->per_server;
+}
+
+/* Who is looked at: the servers proper or the backups, those that are fit or all of them. */
+struct field {
+    const struct balance_request *req;
+    bool backups, unfit;
+};
+
+static bool is_out(const struct balancer *b, size_t i, const struct field *field)
+{
+    struct endpoint *e = b->list->at[i].endpoint;
+    return b->list->at[i].is_backup != field->backups || was_tried(e, field->req) || is_full(e, field->req) ||
+           (!field->unfit && !is_fit(e, field->req));
+}
+
+/* In tenths of a thousandth, so that a slow start has its steps. */
+static uint64_t weight_of(const struct balancer *b, size_t i, const struct field *field)
+{
+    const struct endpoint *e = b->list->at[i].endpoint;
+    return b->list->at[i].weight * (uint64_t)ejection_weight(&e->fitness->pool, &e->fit, field->req->now_ns);
 }
 
 struct load {
@@ -110,10 +144,10 @@ struct load {
     uint64_t weight;
 };
 
-static struct load load_of(const struct balancer *b, size_t i)
+static struct load load_of(const struct balancer *b, size_t i, const struct field *field)
 {
     const struct endpoint *e = b->list->at[i].endpoint;
-    return (struct load){atomic_load_explicit(&e->in_flight, memory_order_relaxed), b->list->at[i].weight};
+    return (struct load){atomic_load_explicit(&e->in_flight, memory_order_relaxed), weight_of(b, i, field)};
 }
 
 static bool is_lighter(struct load x, struct load y)
@@ -123,16 +157,16 @@ static bool is_lighter(struct load x, struct load y)
 
 /* Each gets its weight as credit, the richest is taken and pays the total. With MOST only those that carry no
  * more. */
-static struct endpoint *round_robin(struct balancer *b, const struct balance_request *req,
-                                    const struct load *most)
+static struct endpoint *round_robin(struct balancer *b, const struct field *field, const struct load *most)
 {
     size_t best = SIZE_MAX;
     int64_t total = 0;
     for (size_t i = 0; i < b->list->n; i++) {
-        if (is_out(b->list->at[i].endpoint, req) || (most && is_lighter(*most, load_of(b, i))))
+        if (is_out(b, i, field) || (most && is_lighter(*most, load_of(b, i, field))))
             continue;
-        b->current[i] += b->list->at[i].weight;
-        total += b->list->at[i].weight;
+        int64_t weight = (int64_t)weight_of(b, i, field);
+        b->current[i] += weight;
+        total += weight;
         if (best == SIZE_MAX || b->current[i] > b->current[best])
             best = i;
     }
@@ -142,14 +176,14 @@ static struct endpoint *round_robin(struct balancer *b, const struct balance_req
     return b->list->at[best].endpoint;
 }
 
-static struct endpoint *least_conn(struct balancer *b, const struct balance_request *req)
+static struct endpoint *least_conn(struct balancer *b, const struct field *field)
 {
     struct load least = {0};
     size_t best = SIZE_MAX, ties = 0;
     for (size_t i = 0; i < b->list->n; i++) {
-        if (is_out(b->list->at[i].endpoint, req))
+        if (is_out(b, i, field))
             continue;
-        struct load load = load_of(b, i);
+        struct load load = load_of(b, i, field);
         if (best == SIZE_MAX || is_lighter(load, least)) {
             best = i;
             least = load;
@@ -161,7 +195,7 @@ static struct endpoint *least_conn(struct balancer *b, const struct balance_requ
     if (best == SIZE_MAX)
         return NULL;
     /* Other workers count meanwhile: there may be nobody left that carries so little. */
-    struct endpoint *e = ties > 0 ? round_robin(b, req, &least) : NULL;
+    struct endpoint *e = ties > 0 ? round_robin(b, field, &least) : NULL;
     return e ? e : b->list->at[best].endpoint;
 }
 
@@ -180,30 +214,30 @@ static size_t by_weight(const struct balancer *b, uint64_t point)
 }
 
 /* Two by weight, the second another one than the first. */
-static struct endpoint *p2c(struct balancer *b, const struct balance_request *req)
+static struct endpoint *p2c(struct balancer *b, const struct field *field)
 {
     size_t n = b->list->n;
-    uint64_t other = req->random * UINT64_C(0x9e3779b97f4a7c15);
-    size_t i = by_weight(b, random_below(req->random, b->total));
+    uint64_t random = field->req->random, other = random * UINT64_C(0x9e3779b97f4a7c15);
+    size_t i = by_weight(b, random_below(random, b->total));
     size_t j = by_weight(b, random_below(other, b->total));
     if (i == j && n > 1)
         j = (i + 1 + (size_t)random_below(other << 7 | other >> 57, n - 1)) % n;
     struct endpoint *e = b->list->at[i].endpoint, *f = b->list->at[j].endpoint;
-    if (is_out(e, req) || is_out(f, req))
-        return !is_out(e, req) ? e : !is_out(f, req) ? f : least_conn(b, req);
-    return is_lighter(load_of(b, j), load_of(b, i)) ? f : e;
+    bool e_out = is_out(b, i, field), f_out = is_out(b, j, field);
+    if (e_out || f_out)
+        return !e_out ? e : !f_out ? f : least_conn(b, field);
+    return is_lighter(load_of(b, j, field), load_of(b, i, field)) ? f : e;
 }
 
-static struct endpoint *by_hash(struct balancer *b, const struct balance_request *req)
+static struct endpoint *by_hash(struct balancer *b, const struct field *field)
 {
     struct hash_ring_walk walk;
-    size_t i;
-    i = hash_ring_owner(b->ring, req->hash);
-    if (i != SIZE_MAX && !is_out(b->list->at[i].endpoint, req))
+    size_t i = hash_ring_owner(b->ring, field->req->hash);
+    if (i != SIZE_MAX && !is_out(b, i, field))
         return b->list->at[i].endpoint;
-    hash_ring_walk(b->ring, req->hash, &walk);
+    hash_ring_walk(b->ring, field->req->hash, &walk);
     while (hash_ring_next(b->ring, &walk, &i))
-        if (!is_out(b->list->at[i].endpoint, req))
+        if (!is_out(b, i, field))
             return b->list->at[i].endpoint;
     return NULL;
 }
@@ -216,7 +250,7 @@ static struct endpoint *least_down(struct balancer *b, const struct balance_requ
     for (size_t i = 0; i < b->list->n; i++) {
         struct endpoint *e = b->list->at[i].endpoint;
         uint64_t until_ns = atomic_load_explicit(&e->down_until_ns, memory_order_relaxed);
-        if (!was_tried(e, req) && (!best || until_ns < best_ns)) {
+        if (!was_tried(e, req) && !is_full(e, req) && (!best || until_ns < best_ns)) {
             best = e;
             best_ns = until_ns;
         }
@@ -224,24 +258,41 @@ static struct endpoint *least_down(struct balancer *b, const struct balance_requ
     return best;
 }
 
-struct endpoint *balancer_choose(struct balancer *b, const struct balance_request *req)
+static struct endpoint *choose_from(struct balancer *b, const struct field *field)
 {
-    struct endpoint *e = NULL;
-    if (b->list->n == 0)
-        return NULL;
     switch (b->policy) {
     case BALANCE_ROUND_ROBIN:
-        e = round_robin(b, req, NULL);
-        break;
+        return round_robin(b, field, NULL);
     case BALANCE_LEAST_CONN:
-        e = least_conn(b, req);
-        break;
+        return least_conn(b, field);
     case BALANCE_P2C:
-        e = p2c(b, req);
-        break;
+        return p2c(b, field);
     case BALANCE_HASH:
-        e = by_hash(b, req);
-        break;
+        return by_hash(b, field);
     }
+    return NULL;
+}
+
+/* Whether so few servers proper are fit that the rest could not carry the load. */
+static bool is_panic(const struct balancer *b, const struct balance_request *req)
+{
+    const struct fitness *f = b->list->at[0].endpoint->fitness;
+    uint32_t fit = 0;
+    if (f->policy.panic_share == 0)
+        return false;
+    for (size_t i = 0; i < b->list->n; i++)
+        fit += is_fit(b->list->at[i].endpoint, req);
+    return ejection_is_panic(&f->pool, fit);
+}
+
+struct endpoint *balancer_choose(struct balancer *b, const struct balance_request *req)
+{
+    if (b->list->n == 0)
+        return NULL;
+    struct field field = {.req = req, .unfit = is_panic(b, req)};
+    struct endpoint *e = choose_from(b, &field);
+    field.backups = true;
+    if (!e && b->has_backups)
+        e = choose_from(b, &field);
     return e ? e : least_down(b, req);
 }

@@ -11,9 +11,11 @@
  * the first hash         the owner of the key on a consistent ring (lib/hash_ring); when it is out, the next
  * one on the ring
  *
- * An endpoint whose down_until_ns lies ahead, or that this request has tried, is passed over. When all are
- * down, the one whose time ends first is used all the same (better than refusing); when all were tried, the
- * answer is NULL.
+ * An endpoint whose down_until_ns lies ahead, that is ejected or down by health checks (lib/ejection.h),
+ * full, or that this request has tried, is passed over; a backup is, while another can be used. When all are
+ * down, the one whose time ends first is used all the same (better than refusing), and so are all when so few
+ * are fit that it is a panic; when all were tried or are full, the answer is NULL. A server that comes back
+ * has its slow start: less weight for a while, which BALANCE_HASH takes no notice of.
  */
 #ifndef GATEWAY_BALANCER_H
 #define GATEWAY_BALANCER_H
@@ -28,6 +30,10 @@ struct balance_request {
     uint64_t hash;   /* of the key, for BALANCE_HASH */
     struct endpoint *const *tried;
     size_t ntried;
+    uint32_t per_server; /* a server with so many requests in flight is full; 0: none is */
+    /* NULL, or told of a server that came back. */
+    void (*changed)(void *ctx, const struct endpoint *e, enum ejection_event event);
+    void *ctx;
 };
 
 /* Keeps a reference to LIST. NULL when memory is short. An empty list is fine: it never chooses. */

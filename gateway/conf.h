@@ -41,16 +41,19 @@ struct conf_listen {
 enum conf_balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONN, BALANCE_P2C, BALANCE_HASH };
 enum conf_hash_key { HASH_KEY_IP, HASH_KEY_HEADER, HASH_KEY_COOKIE };
 
+struct conf_backend;
+
 /* One server of a backend: a name that may stand for several addresses. */
 struct conf_server {
     struct conf_where where;
     const char *url; /* as written: "http://users-1:9000", "https://api.internal", "unix:/run/app.sock" */
     bool tls;
-    const char *host;      /* name or numeric address without brackets; NULL for a unix socket */
-    uint16_t port;         /* 80 or 443 when the url has none */
-    const char *unix_path; /* NULL for TCP */
-    unsigned weight;       /* 1..1000, default 1 */
-    bool is_backup;        /* only when no other server can be used; default no */
+    const char *host;                   /* name or numeric address without brackets; NULL for a unix socket */
+    uint16_t port;                      /* 80 or 443 when the url has none */
+    const char *unix_path;              /* NULL for TCP */
+    unsigned weight;                    /* 1..1000, default 1 */
+    bool is_backup;                     /* only when no other server can be used; default no */
+    const struct conf_backend *backend; /* that it belongs to */
 };
 
 struct conf_timeout {

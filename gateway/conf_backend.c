@@ -47,6 +47,7 @@ static void build_servers(struct conf_load *load, const struct conf_node *node, 
         conf_bind(load, one, conf_schema_get(backend_section(), "server")->section, &b->servers[i]);
         b->servers[i].where = conf_report_where(load->report, title.place);
         b->servers[i].url = "";
+        b->servers[i].backend = b;
         b->nservers = i + 1;
         if (title.is_broken)
             continue;

@@ -14,7 +14,86 @@
 struct endpoint_registry {
     unsigned nworkers;
     struct endpoint *first;
+    struct fitness *fitnesses;
 };
+
+/* ---- fitness ---- */
+
+#define MS UINT64_C(1000000)
+
+static struct ejection_policy policy_of(const struct conf_backend *b)
+{
+    struct ejection_policy p;
+    memset(&p, 0, sizeof(p)); /* its bytes are compared */
+    p.base_ns = p.max_ns = MS;
+    p.rise = p.fall = 1;
+    if (!b)
+        return p;
+    p.consecutive = (uint16_t)(b->eject.failures < UINT16_MAX ? b->eject.failures : UINT16_MAX);
+    p.base_ns = b->eject.for_ms * MS;
+    p.max_ns = (b->eject.max_ms > b->eject.for_ms ? b->eject.max_ms : b->eject.for_ms) * MS;
+    p.max_share = b->eject.share;
+    p.rise = (uint16_t)(b->health.rise ? b->health.rise : 1);
+    p.fall = (uint16_t)(b->health.fall ? b->health.fall : 1);
+    p.slow_start_ns = b->slow_start_ms * MS;
+    p.panic_share = b->panic_threshold;
+    return p;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool is_fitness_of(const struct fitness *f, const struct conf_backend *b)
+{
+    const struct ejection_policy policy = policy_of(b);
+    return same_text(f->backend, b ? b->name : NULL) && memcmp(&f->policy, &policy, sizeof(policy)) == 0;
+}
+
+/* The one for the servers of B, made when it is new. NULL when memory is short. */
+static struct fitness *fitness_find(struct endpoint_registry *reg, const struct conf_backend *b)
+{
+    struct fitness *f = reg->fitnesses;
+    while (f && !is_fitness_of(f, b))
+        f = f->next;
+    if (f)
+        return f;
+    f = aligned_alloc(CACHE_LINE, (sizeof(*f) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
+    if (!f)
+        return NULL;
+    memset(f, 0, sizeof(*f));
+    f->policy = policy_of(b);
+    f->backend = b ? strdup(b->name) : NULL;
+    if (b && !f->backend) {
+        free(f);
+        return NULL;
+    }
+    ejection_pool_init(&f->pool, &f->policy, 1);
+    f->next = reg->fitnesses;
+    reg->fitnesses = f;
+    return f;
+}
+
+static void fitness_sweep(struct endpoint_registry *reg)
+{
+    for (struct fitness **at = &reg->fitnesses, *f; (f = *at) != NULL;) {
+        if (f->endpoints > 0) {
+            at = &f->next;
+            continue;
+        }
+        *at = f->next;
+        free(f->backend);
+        free(f);
+    }
+}
+
+void endpoint_set_pool_size(struct endpoint *e, size_t n)
+{
+    ejection_pool_resize(&e->fitness->pool, (uint32_t)n);
+}
+
+/* ---- endpoints ---- */
 
 struct endpoint_registry *endpoint_registry_new(unsigned nworkers)
 {
@@ -26,6 +105,10 @@ struct endpoint_registry *endpoint_registry_new(unsigned nworkers)
 
 static void endpoint_free(struct endpoint *e)
 {
+    if (e->fitness) {
+        ejection_forget(&e->fitness->pool, &e->fit);
+        e->fitness->endpoints--;
+    }
     free(e->address);
     free(e->unix_path);
     free(e->host);
@@ -48,6 +131,7 @@ void endpoint_sweep(struct endpoint_registry *reg)
         *at = e->next;
         endpoint_free(e);
     }
+    fitness_sweep(reg);
 }
 
 void endpoint_registry_free(struct endpoint_registry *reg)
@@ -55,11 +139,6 @@ void endpoint_registry_free(struct endpoint_registry *reg)
     endpoint_sweep(reg);
     CHECK(reg->first == NULL);
     free(reg);
-}
-
-static bool same_text(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
 }
 
 static bool same_tls(const struct conf_tls *a, const struct conf_tls *b)
@@ -72,9 +151,9 @@ static bool same_tls(const struct conf_tls *a, const struct conf_tls *b)
 static bool is_it(const struct endpoint *e, const struct conf_server *s, const struct conf_tls *tls,
                   const char *address)
 {
-    return e->tls == s->tls && e->port == s->port && same_text(e->address, address) &&
-           same_text(e->host, s->host) && same_text(e->unix_path, s->unix_path) &&
-           (!s->tls || same_tls(&e->tls_conf, tls));
+    return is_fitness_of(e->fitness, s->backend) && e->tls == s->tls && e->port == s->port &&
+           same_text(e->address, address) && same_text(e->host, s->host) &&
+           same_text(e->unix_path, s->unix_path) && (!s->tls || same_tls(&e->tls_conf, tls));
 }
 
 /* *OK turns false when memory is short. NULL stays NULL. */
@@ -130,10 +209,13 @@ static struct endpoint *endpoint_new(struct endpoint_registry *reg, const struct
     e->tls_conf.cert_file = copy(tls->cert_file, &ok);
     e->tls_conf.key_file = copy(tls->key_file, &ok);
     e->tls_conf.server_name = copy(tls->server_name, &ok);
-    if (!ok) {
+    e->fitness = ok ? fitness_find(reg, s->backend) : NULL;
+    if (!e->fitness) {
         endpoint_free(e);
         return NULL;
     }
+    e->fitness->endpoints++;
+    ejection_init(&e->fit);
     make_text(e);
     e->next = reg->first;
     reg->first = e;

@@ -2,9 +2,9 @@
  * endpoint.h: one address that requests can be sent to, and lists of them.
  *
  * A server of the conf file is a name; the addresses it resolves to are endpoints, and each is balanced, left
- * out and kept connected to on its own. Endpoints outlive reloads and resolutions: the same server with the
- * same address and TLS settings is the same object, so its connections and its state carry over. The registry
- * that makes this so belongs to the control thread.
+ * out and kept connected to on its own. Endpoints outlive reloads and resolutions: the same server of the
+ * same backend with the same address, TLS settings and rules of fitness is the same object, so its
+ * connections and its state carry over. The registry that makes this so belongs to the control thread.
  *
  * Threads: endpoint_find and the registry are the control thread's; endpoint_get/put and the atomics are
  * anybody's; slots[w] is worker w's alone.
@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 
 #include "gateway/conf.h"
+#include "lib/ejection.h"
 
 /* What one worker keeps about an endpoint: its connection pool (see upstream.h). Apart by cache lines. */
 struct endpoint_slot {
@@ -24,9 +25,21 @@ struct endpoint_slot {
         CACHE_LINE) void *pool; /* struct upstream_pool of that worker; NULL until its first connection */
 };
 
+/* Which servers of one backend are fit to be asked (lib/ejection.h): shared by all its endpoints. */
+struct fitness {
+    struct ejection_pool pool;
+    struct ejection_policy policy;
+    char *backend;        /* name; NULL: of no backend */
+    unsigned endpoints;   /* that refer to it; the control thread's */
+    struct fitness *next; /* in the registry */
+};
+
 struct endpoint {
+    struct ejection_server fit;
+    struct fitness *fitness;
     _Atomic uint32_t refs;
-    _Atomic uint32_t in_flight; /* requests on it now, over all workers; kept for least_conn and p2c only */
+    _Atomic uint32_t
+        in_flight; /* requests on it now, over all workers; kept where the balance or a bound asks */
     _Atomic uint64_t down_until_ns; /* left out until then (monotonic); 0: in use */
     _Atomic bool retired;           /* no backend has it any more: keep no connection to it */
     unsigned listed;                /* published lists that hold it; the control thread's */
@@ -68,6 +81,9 @@ struct endpoint *endpoint_get(struct endpoint *e);
 void endpoint_put(struct endpoint *e);
 void endpoint_sweep(struct endpoint_registry *reg);
 
+/* The backend has N endpoints now; E is one of them. The control thread's. */
+void endpoint_set_pool_size(struct endpoint *e, size_t n);
+
 /* An immutable list: all addresses of all servers of one backend. Counted; each entry holds a reference. */
 struct endpoint_list {
     _Atomic uint32_t refs;
@@ -75,6 +91,7 @@ struct endpoint_list {
     struct {
         struct endpoint *endpoint;
         unsigned weight;
+        bool is_backup;
     } at[];
 };
 

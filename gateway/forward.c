@@ -121,7 +121,14 @@ static uint64_t key_hash(const struct exchange *x)
 
 static bool counts_in_flight(const struct conf_backend *b)
 {
-    return b->balance == BALANCE_LEAST_CONN || b->balance == BALANCE_P2C;
+    return b->balance == BALANCE_LEAST_CONN || b->balance == BALANCE_P2C || b->bulkhead.per_server > 0;
+}
+
+static void tell_fitness(void *ctx, const struct endpoint *e, enum ejection_event event)
+{
+    const struct exchange *x = ctx;
+    log_printf(x->worker->setup.log, event == EJECTION_EJECTED ? LOG_WARN : LOG_INFO,
+               "backend %s: server %s %s", x->forward.conf->name, e->text, ejection_event_name(event));
 }
 
 static struct endpoint *choose(struct exchange *x)
@@ -136,6 +143,9 @@ static struct endpoint *choose(struct exchange *x)
         .hash = f->hash,
         .tried = f->tried,
         .ntried = f->ntried,
+        .per_server = f->conf->bulkhead.per_server,
+        .changed = tell_fitness,
+        .ctx = x,
     };
     return balancer_choose(b, &r);
 }
@@ -167,10 +177,21 @@ static void report(struct exchange *x, enum breaker_outcome outcome)
         guard_tell(f->guard, breaker_report(&f->guard->breaker, &f->permit, &result), x->worker->setup.log);
 }
 
+/* What the server's fitness learns of a try. */
+static void rate_server(struct exchange *x, bool has_failed)
+{
+    struct endpoint *e = x->forward.endpoint;
+    enum ejection_event event = ejection_report(&e->fitness->pool, &e->fit, clock_now_ns(), has_failed);
+    if (event != EJECTION_NOTHING)
+        tell_fitness(x, e, event);
+}
+
 /* The try has failed in that way; 0: in none that says anything of the backend. */
 static void judge(struct exchange *x, unsigned way)
 {
     struct forward *f = &x->forward;
+    if (way)
+        rate_server(x, true);
     if (f->conf->breaker.failure.ways & way)
         report(x, BREAKER_FAILURE);
     else if (f->permit.is_held)
@@ -298,8 +319,10 @@ bool forward_judge_answer(struct exchange *x, bool sent)
 {
     struct forward *f = &x->forward;
     unsigned status = f->answer.status;
+    bool failed = conf_faults_have_status(&f->conf->breaker.failure, status);
     f->try_due_ns = 0;
-    report(x, conf_faults_have_status(&f->conf->breaker.failure, status) ? BREAKER_FAILURE : BREAKER_SUCCESS);
+    rate_server(x, failed);
+    report(x, failed ? BREAKER_FAILURE : BREAKER_SUCCESS);
     if (!sent || !conf_faults_have_status(&f->conf->retry.on, status) || !may_try_again(x, false) ||
         !admit(x))
         return false;

@@ -102,7 +102,9 @@ static bool list_add(struct resolver *r, struct endpoint_list *l, const struct c
             return true;
         }
     l->at[l->n].endpoint = e;
+    l->at[l->n].is_backup = s->is_backup;
     l->at[l->n++].weight = s->weight;
+    endpoint_set_pool_size(e, l->n);
     return true;
 }
 
@@ -147,7 +149,8 @@ static bool same_list(const struct endpoint_list *a, const struct endpoint_list 
     if (!a || a->n != b->n)
         return false;
     for (size_t i = 0; i < a->n; i++)
-        if (a->at[i].endpoint != b->at[i].endpoint || a->at[i].weight != b->at[i].weight)
+        if (a->at[i].endpoint != b->at[i].endpoint || a->at[i].weight != b->at[i].weight ||
+            a->at[i].is_backup != b->at[i].is_backup)
             return false;
     return true;
 }

@@ -28,7 +28,7 @@ struct world {
 
 static inline struct endpoint_list *list_new(size_t n)
 {
-    struct endpoint_list *l = malloc(sizeof(*l) + n * sizeof(l->at[0]));
+    struct endpoint_list *l = calloc(1, sizeof(*l) + n * sizeof(l->at[0]));
     ck_assert_ptr_nonnull(l);
     atomic_init(&l->refs, 1);
     l->n = n;

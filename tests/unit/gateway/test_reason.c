@@ -33,11 +33,11 @@ END_TEST
 START_TEST(error_types_are_registered)
 {
     static const char *const types[] = {
-        "http_request_error",      "http_request_denied",      "destination_not_found",
-        "destination_unavailable", "connection_refused",       "connection_timeout", "connection_limit_reached",
-        "tls_protocol_error",      "connection_terminated",    "http_protocol_error",
-        "connection_read_timeout", "http_response_incomplete", "http_response_timeout",
-        "proxy_internal_response", "proxy_internal_error",
+        "http_request_error",       "http_request_denied",     "destination_not_found",
+        "destination_unavailable",  "connection_refused",      "connection_timeout",
+        "connection_limit_reached", "tls_protocol_error",      "connection_terminated",
+        "http_protocol_error",      "connection_read_timeout", "http_response_incomplete",
+        "http_response_timeout",    "proxy_internal_response", "proxy_internal_error",
     };
     for (unsigned r = REASON_NONE + 1; r < REASONS; r++) {
         const char *type = reason_info((enum reason)r)->proxy_status;
