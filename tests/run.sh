@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run suites (unit, e2e, raw, soak) of the build in $BUILD and close with one line of counts.
+# Run suites (unit, e2e, raw, protect, soak) of the build in $BUILD and close with one line of counts.
 set -u
 BUILD=${BUILD:-build}
 export BUILD
@@ -44,6 +44,7 @@ for suite in "$@"; do
         run raw/framing timeout 120 python3 tests/raw/framing.py "$BUILD/tollgate"
         run raw/resting timeout 120 python3 tests/raw/resting.py "$BUILD/tollgate"
         ;;
+    protect) run protect/numbers timeout 300 sh tests/protect/run.sh ;;
     soak) run soak/short timeout 300 sh tests/soak/run.sh ;;
     *)
         echo "no such suite: $suite"
