@@ -30,6 +30,26 @@ static bool respond(struct exchange *x, const struct conf_route *r)
            headers_edit_reply(x);
 }
 
+static bool add_retry_after(struct exchange *x, unsigned status)
+{
+    char text[24];
+    bool ok = true;
+    if (x->retry_after_s == 0)
+        return status != 503 || reply_add(x, SLICE("Retry-After"), SLICE("1"));
+    int n = snprintf(text, sizeof(text), "%" PRIu64, x->retry_after_s);
+    struct slice value = arena_slice(&x->arena, (struct slice){text, (size_t)n}, &ok);
+    return ok && reply_add(x, SLICE("Retry-After"), value);
+}
+
+bool answer_fallback(struct exchange *x, const struct conf_fallback *f, enum reason reason)
+{
+    x->record.reason = reason;
+    x->reply = (struct reply){.status = f->status, .body = REPLY_BYTES, .bytes = slice_of(f->body)};
+    return add_own_fields(x) &&
+           (x->reply.bytes.len == 0 || reply_add(x, SLICE("Content-Type"), slice_of(f->content_type))) &&
+           add_retry_after(x, f->status) && headers_edit_reply(x);
+}
+
 /* A path that begins with two slashes would name another site to a client: only the template may do that. */
 static struct slice same_site(struct slice location, const char *template)
 {
@@ -61,17 +81,6 @@ enum step_result answer_run(struct exchange *x)
     if (!ok)
         exchange_fail(x, REASON_OVERLOADED);
     return STEP_REPLY;
-}
-
-static bool add_retry_after(struct exchange *x, unsigned status)
-{
-    char text[24];
-    bool ok = true;
-    if (x->retry_after_s == 0)
-        return status != 503 || reply_add(x, SLICE("Retry-After"), SLICE("1"));
-    int n = snprintf(text, sizeof(text), "%" PRIu64, x->retry_after_s);
-    struct slice value = arena_slice(&x->arena, (struct slice){text, (size_t)n}, &ok);
-    return ok && reply_add(x, SLICE("Retry-After"), value);
 }
 
 static bool add_allow(struct exchange *x, enum reason reason)

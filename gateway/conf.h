@@ -62,6 +62,7 @@ struct conf_timeout {
     uint32_t
         between_bytes_ms; /* between two reads of the answer or two writes of the request; default 60 s */
     uint32_t total_ms;    /* whole exchange; 0: none; default 0 */
+    const char *deadline_header; /* tells the backend what is left of the total, in ms; NULL: none is sent */
 };
 
 struct conf_keepalive {
@@ -164,6 +165,7 @@ struct conf_route {
     struct conf_edits response_edits;
     struct conf_limit *limits;
     size_t nlimits;
+    struct conf_fallback fallback;
     uint64_t max_body; /* bytes of a request body; 0: no bound (the default) */
     bool forwarded;    /* also send Forwarded (RFC 7239); default no */
 };

@@ -164,6 +164,27 @@ static void build_health(struct conf_load *load, const struct conf_node *node, s
                      "host: no field can have this value");
 }
 
+static void check_deadline(struct conf_load *load, const struct conf_node *node, const struct conf_timeout *t)
+{
+    const struct conf_node *part = conf_only(node, "timeout");
+    const char *name = t->deadline_header;
+    if (name && (!http_is_token(slice_of(name)) || http_is_hop_by_hop(slice_of(name))))
+        conf_mistake(load->report, conf_node_value(part, "deadline_header", 0)->place,
+                     "deadline_header: '%s' is not the name of a header field", name);
+}
+
+static void check_bulkhead(struct conf_load *load, const struct conf_node *node,
+                           const struct conf_bulkhead *b)
+{
+    const struct conf_node *part = conf_only(node, "bulkhead");
+    if (part && b->adaptive && b->max == 0)
+        conf_mistake(load->report, conf_node_title(part).place,
+                     "adaptive needs a max, the most that it may learn");
+    if (part && b->queue > 0 && b->max == 0)
+        conf_mistake(load->report, conf_node_title(part).place,
+                     "queue needs a max: before that nobody waits");
+}
+
 static void build_protection(struct conf_load *load, const struct conf_node *node, struct conf_backend *b)
 {
     size_t nbackup = 0;
@@ -172,6 +193,8 @@ static void build_protection(struct conf_load *load, const struct conf_node *nod
     build_health(load, node, &b->health);
     bind_part(load, node, "eject", &b->eject);
     bind_part(load, node, "bulkhead", &b->bulkhead);
+    check_deadline(load, node, &b->timeout);
+    check_bulkhead(load, node, &b->bulkhead);
     for (size_t i = 0; i < b->nservers; i++)
         nbackup += b->servers[i].is_backup;
     if (nbackup > 0 && nbackup == b->nservers)

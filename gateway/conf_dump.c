@@ -189,6 +189,19 @@ static void print_action(const struct conf *c, const struct conf_route *r, FILE 
                out);
 }
 
+static void print_fallback(const struct conf *c, const struct conf_route *r, FILE *out)
+{
+    if (!r->fallback.enabled)
+        return;
+    if (!r->fallback.has_backend) {
+        print_part(section_of("route"), "fallback", &r->fallback, out);
+        return;
+    }
+    fputs("  fallback {\n    backend = ", out);
+    conf_print_quoted(c->backends[r->fallback.backend].name, out);
+    fputs("\n  }\n", out);
+}
+
 static void print_route(const struct conf *c, const struct conf_route *r, FILE *out)
 {
     print_title("route", r->name, out);
@@ -198,6 +211,7 @@ static void print_route(const struct conf *c, const struct conf_route *r, FILE *
     print_edits("request_header", &r->request_edits, out);
     print_edits("response_header", &r->response_edits, out);
     conf_print_limits(r, out);
+    print_fallback(c, r, out);
     fputs("}\n", out);
 }
 

@@ -85,9 +85,20 @@ struct conf_health {
 /* Requests in flight to a backend. */
 struct conf_bulkhead {
     uint32_t max;        /* over all workers; 0: no bound; default 0 */
+    bool adaptive;       /* learn the bound from latency, max being the most; default no */
     uint32_t per_server; /* to one address, over all workers; 0: no bound; default 0 */
     uint32_t queue;      /* that may wait, in all workers; default 0 */
     uint32_t queue_ms;   /* for this long at most; default 1 s */
+};
+
+/* Instead of a backend that cannot be asked: another backend, or a fixed answer. */
+struct conf_fallback {
+    bool enabled;     /* the section is there */
+    bool has_backend; /* another backend; else the answer */
+    size_t backend;   /* index into conf.backends */
+    unsigned status;
+    const char *body;
+    const char *content_type;
 };
 
 /* What clients are told apart by. */

@@ -132,20 +132,21 @@ static void check_template(const struct build *b, const char *name, const char *
         conf_mistake(b->load->report, place, "%s: %s", name, why.text);
 }
 
-static void build_backend(struct build *b)
+/* The backend that the option O of NODE names. False when there is none of that name, which is reported. */
+static bool find_backend(struct build *b, const struct conf_node *node, const struct conf_option *o,
+                         size_t *index)
 {
     int place;
     bool is_given;
     const struct conf *c = b->load->conf;
-    const char *name = conf_text(b->load, b->node, row("backend"), &place, &is_given);
-    b->route->action = ACTION_PROXY;
+    const char *name = conf_text(b->load, node, o, &place, &is_given);
     if (!name)
-        return;
+        return false;
     const char **names = conf_array(b->load, c->nbackends, sizeof(*names));
     for (size_t i = 0; names && i < c->nbackends; i++) {
         if (strcmp(c->backends[i].name, name) == 0) {
-            b->route->backend = i;
-            return;
+            *index = i;
+            return true;
         }
         names[i] = c->backends[i].name;
     }
@@ -154,6 +155,40 @@ static void build_backend(struct build *b)
         conf_mistake(b->load->report, place, "unknown backend '%s'; did you mean '%s'?", name, meant);
     else if (b->is_whole)
         conf_mistake(b->load->report, place, "unknown backend '%s'", name);
+    return false;
+}
+
+static void build_backend(struct build *b)
+{
+    b->route->action = ACTION_PROXY;
+    (void)find_backend(b, b->node, row("backend"), &b->route->backend);
+}
+
+static void build_fallback(struct build *b)
+{
+    const struct conf_node *node = conf_only(b->node, "fallback");
+    const struct conf_section *section = row("fallback")->section;
+    struct conf_fallback *f = &b->route->fallback;
+    conf_bind(b->load, node, section, f);
+    f->enabled = node != NULL;
+    if (!node)
+        return;
+    int place = conf_node_title(node).place;
+    if (b->route->action != ACTION_PROXY)
+        conf_warning(b->load->report, place, "fallback has no effect in a route without backend");
+    if ((f->status == 204 || f->status == 205 || f->status == 304) && f->body[0])
+        conf_mistake(b->load->report, place, "an answer with status %u has no body", f->status);
+    if (!http_is_field_value(slice_of(f->content_type)) || strchr(f->content_type, '\t'))
+        conf_mistake(b->load->report, place, "content_type: a header cannot carry this value");
+    if (conf_node_count(node, "backend") == 0)
+        return;
+    f->has_backend = find_backend(b, node, conf_schema_get(section, "backend"), &f->backend);
+    if (f->has_backend && b->route->action == ACTION_PROXY && f->backend == b->route->backend)
+        conf_mistake(b->load->report, place, "fallback: it is the backend of the route itself");
+    if (conf_node_count(node, "status") + conf_node_count(node, "body") +
+            conf_node_count(node, "content_type") >
+        0)
+        conf_mistake(b->load->report, place, "fallback has both a backend and an answer");
 }
 
 static void build_respond(struct build *b, const struct conf_node *node)
@@ -347,6 +382,7 @@ static void build_route(struct build *b, size_t before)
     conf_build_edits(b->load, b->node, "response_header", b->has_path ? &b->params : NULL,
                      &r->response_edits);
     conf_build_limits(b->load, b->node, r);
+    build_fallback(b);
     check_effects(b);
     check_reached(b, before);
 }
@@ -357,7 +393,8 @@ static void check_used(struct conf_load *load, const struct conf_node *root)
     for (size_t i = 0; i < c->nbackends; i++) {
         bool is_used = false;
         for (size_t j = 0; j < c->nroutes; j++)
-            is_used |= c->routes[j].action == ACTION_PROXY && c->routes[j].backend == i;
+            is_used |= (c->routes[j].action == ACTION_PROXY && c->routes[j].backend == i) ||
+                       (c->routes[j].fallback.has_backend && c->routes[j].fallback.backend == i);
         if (!is_used)
             conf_warning(load->report, conf_node_title(conf_node_section(root, "backend", i)).place,
                          "backend \"%s\" is used by no route", c->backends[i].name);

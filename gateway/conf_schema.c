@@ -84,6 +84,8 @@ static const struct conf_option timeout_rows[] = {
     {"first_byte", CONF_TIME, "15s", 1, DAY, FIELD(conf_timeout, first_byte_ms)},
     {"between_bytes", CONF_TIME, "1m", 1, DAY, FIELD(conf_timeout, between_bytes_ms)},
     {"total", CONF_TIME, "0", 0, 7 * DAY, FIELD(conf_timeout, total_ms)},
+    {"deadline_header", CONF_TEXT, "X-Request-Timeout-Ms", 1, 128, .words = word_off,
+     FIELD(conf_timeout, deadline_header)},
 };
 static const struct conf_section timeout_section = {"timeout", NULL, false, ROWS(timeout_rows)};
 
@@ -154,6 +156,7 @@ static const struct conf_section health_section = {"health", NULL, false, ROWS(h
 
 static const struct conf_option bulkhead_rows[] = {
     {"max", CONF_COUNT, "0", 0, 1000000, FIELD(conf_bulkhead, max)},
+    {"adaptive", CONF_FLAG, "no", FIELD(conf_bulkhead, adaptive)},
     {"per_server", CONF_COUNT, "0", 0, 1000000, FIELD(conf_bulkhead, per_server)},
     {"queue", CONF_COUNT, "0", 0, 1000000, FIELD(conf_bulkhead, queue)},
     {"queue_timeout", CONF_TIME, "1s", 1, HOUR, FIELD(conf_bulkhead, queue_ms)},
@@ -223,6 +226,14 @@ static const struct conf_option limit_rows[] = {
 };
 static const struct conf_section limit_section = {"limit", NULL, true, ROWS(limit_rows)};
 
+static const struct conf_option fallback_rows[] = {
+    {"backend", CONF_TEXT, NULL, 1, KB, OWN_CODE},
+    {"status", CONF_COUNT, "503", 200, 599, FIELD(conf_fallback, status)},
+    {"body", CONF_TEXT, "", 0, TEXT_MAX, FIELD(conf_fallback, body)},
+    {"content_type", CONF_TEXT, "text/plain", 1, KB, FIELD(conf_fallback, content_type)},
+};
+static const struct conf_section fallback_section = {"fallback", NULL, false, ROWS(fallback_rows)};
+
 static const struct conf_option route_rows[] = {
     {"path", CONF_TEXT, NULL, 1, 4 * KB, FIELD(conf_route, path)},
     {"host", CONF_LIST, .min = 1, .max = 255, LIST(conf_route, hosts, nhosts)},
@@ -239,6 +250,7 @@ static const struct conf_option route_rows[] = {
     {"request_header", CONF_SECTION, .section = &request_header_section},
     {"response_header", CONF_SECTION, .section = &response_header_section},
     {"limit", CONF_SECTION, .section = &limit_section},
+    {"fallback", CONF_SECTION, .section = &fallback_section},
     {"max_body", CONF_SIZE, "0", 0, TB, FIELD(conf_route, max_body)},
     {"forwarded", CONF_FLAG, "no", FIELD(conf_route, forwarded)},
 };

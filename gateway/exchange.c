@@ -128,7 +128,7 @@ static void complete_record(struct exchange *x, bool complete)
     }
     if (x->forward.conf) {
         r->backend = slice_of(x->forward.conf->name);
-        r->metrics_backend = x->use->snapshot->backends[x->match.route->backend];
+        r->metrics_backend = x->use->snapshot->backends[x->forward.backend];
     }
     r->status = front_has_replied(x) ? x->reply.status : STATUS_CLIENT_GONE;
 }

@@ -10,6 +10,8 @@
  */
 #include "gateway/forward_internal.h"
 
+#include "gateway/answer.h"
+#include "gateway/deadline.h"
 #include "gateway/exchange.h"
 #include "gateway/front.h"
 #include "gateway/headers.h"
@@ -134,7 +136,7 @@ static void tell_fitness(void *ctx, const struct endpoint *e, enum ejection_even
 static struct endpoint *choose(struct exchange *x)
 {
     struct forward *f = &x->forward;
-    struct balancer *b = x->use->balancers[exchange_route(x)->backend];
+    struct balancer *b = x->use->balancers[f->backend];
     if (!b || f->ntried == FORWARD_TRIED_MAX)
         return NULL;
     const struct balance_request r = {
@@ -186,12 +188,23 @@ static void rate_server(struct exchange *x, bool has_failed)
         tell_fitness(x, e, event);
 }
 
+/* What an adaptive bulkhead learns of it: connections that were refused say nothing of load. */
+static void learn(struct exchange *x)
+{
+    struct forward *f = &x->forward;
+    uint64_t now = clock_now_ns();
+    if (f->conf->bulkhead.adaptive)
+        guard_learn(f->guard, now, record_span_ns(x->record.upstream_begin_ns, now));
+}
+
 /* The try has failed in that way; 0: in none that says anything of the backend. */
 static void judge(struct exchange *x, unsigned way)
 {
     struct forward *f = &x->forward;
     if (way)
         rate_server(x, true);
+    if (way == FAULT_TIMEOUT)
+        learn(x);
     if (f->conf->breaker.failure.ways & way)
         report(x, BREAKER_FAILURE);
     else if (f->permit.is_held)
@@ -285,7 +298,7 @@ static bool may_try_again(struct exchange *x, bool elsewhere)
     struct forward *f = &x->forward;
     if (f->tries >= f->conf->retry.attempts || !may_repeat(x))
         return false;
-    const struct balancer *b = x->use->balancers[exchange_route(x)->backend];
+    const struct balancer *b = x->use->balancers[f->backend];
     if (!b || f->ntried >= balancer_list(b)->n) {
         if (elsewhere)
             return false;
@@ -322,6 +335,7 @@ bool forward_judge_answer(struct exchange *x, bool sent)
     bool failed = conf_faults_have_status(&f->conf->breaker.failure, status);
     f->try_due_ns = 0;
     rate_server(x, failed);
+    learn(x);
     report(x, failed ? BREAKER_FAILURE : BREAKER_SUCCESS);
     if (!sent || !conf_faults_have_status(&f->conf->retry.on, status) || !may_try_again(x, false) ||
         !admit(x))
@@ -371,38 +385,64 @@ static bool enter(struct exchange *x)
 
 /* ---- the step ---- */
 
-static void prepare(struct exchange *x)
+static void prepare(struct exchange *x, size_t backend)
 {
     struct forward *f = &x->forward;
-    size_t backend = exchange_route(x)->backend;
+    f->backend = backend;
     f->conf = &exchange_conf(x)->backends[backend];
     f->guard = x->use->snapshot->guards[backend];
     f->deadline.expired = on_deadline;
-    if (f->conf->timeout.total_ms)
-        f->total_due_ns = x->record.begin_ns + f->conf->timeout.total_ms * MS;
+    f->total_due_ns = deadline_of(x);
     if (f->conf->balance == BALANCE_HASH)
         f->hash = key_hash(x);
-    f->body_over = x->head.framing == HTTP1_NO_BODY;
+    f->body_over = f->body_over || x->head.framing == HTTP1_NO_BODY;
+    f->ntried = 0;
+    f->tries = 0;
+    f->permit = (struct breaker_permit){0};
     retry_budget_request(&f->guard->budget, x->record.begin_ns);
 }
 
-/* No try could be begun. */
-static enum step_result refuse(struct exchange *x)
+/* Why no try could be begun. */
+static enum reason no_try_reason(struct exchange *x)
 {
     struct forward *f = &x->forward;
-    enum reason reason = REASON_OVERLOADED;
-    if (f->conf->bulkhead.max > 0 && !f->is_inside) {
-        reason = REASON_BULKHEAD_FULL;
-    } else if (f->permit.retry_after_ns > 0) {
+    if (f->conf->bulkhead.max > 0 && !f->is_inside)
+        return REASON_BULKHEAD_FULL;
+    if (f->permit.retry_after_ns > 0) {
         x->retry_after_s = (f->permit.retry_after_ns + 1000 * MS - 1) / (1000 * MS);
-        reason = REASON_BREAKER_OPEN;
-    } else if (f->ntried == 0) {
-        err_set(&x->err, ERR_UPSTREAM, "no address of backend %s is known", f->conf->name);
-        reason = REASON_NO_SERVER;
+        return REASON_BREAKER_OPEN;
     }
+    if (f->ntried > 0)
+        return REASON_OVERLOADED;
+    err_set(&x->err, ERR_UPSTREAM, "no address of backend %s is known", f->conf->name);
+    return REASON_NO_SERVER;
+}
+
+static enum step_result begin(struct exchange *x);
+
+/* The backend cannot be asked: the route's fallback, or the end. */
+static enum step_result refuse(struct exchange *x)
+{
+    const struct conf_fallback *fallback = &exchange_route(x)->fallback;
+    enum reason reason = no_try_reason(x);
     forward_undo(x);
-    exchange_fail(x, reason);
+    if (fallback->enabled && fallback->has_backend && x->forward.backend != fallback->backend) {
+        x->retry_after_s = 0;
+        prepare(x, fallback->backend);
+        return begin(x);
+    }
+    if (!fallback->enabled || fallback->has_backend || !answer_fallback(x, fallback, reason))
+        exchange_fail(x, reason);
     return STEP_REPLY;
+}
+
+static enum step_result begin(struct exchange *x)
+{
+    struct forward *f = &x->forward;
+    if (!enter(x))
+        return f->is_queued ? STEP_PARK : refuse(x);
+    f->is_begun = true;
+    return try_next(x) ? STEP_PARK : refuse(x);
 }
 
 enum step_result forward_step(struct exchange *x)
@@ -411,11 +451,8 @@ enum step_result forward_step(struct exchange *x)
     if (f->is_begun)
         return STEP_PARK; /* woken for something else: still under way */
     if (!f->guard)
-        prepare(x);
-    if (!enter(x))
-        return f->is_queued ? STEP_PARK : refuse(x);
-    f->is_begun = true;
-    return try_next(x) ? STEP_PARK : refuse(x);
+        prepare(x, exchange_route(x)->backend);
+    return begin(x);
 }
 
 /* ---- a connection that broke ---- */

@@ -57,6 +57,7 @@ struct forward_hold {
 
 struct forward {
     enum forward_state state;
+    size_t backend; /* index into conf.backends: the route's, or its fallback */
     const struct conf_backend *conf;
     struct guard *guard;          /* of the backend; lent by the snapshot */
     struct breaker_permit permit; /* of the try that is under way */

@@ -4,9 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MS        UINT64_C(1000000)
-#define BUDGET_NS (UINT64_C(10000) * MS) /* retries are counted over this */
-#define JITTER    1000                   /* of the open time: 10 % */
+#define MS                 UINT64_C(1000000)
+#define BUDGET_NS          (UINT64_C(10000) * MS) /* retries are counted over this */
+#define ADAPTIVE_MIN       4
+#define ADAPTIVE_INITIAL   32
+#define ADAPTIVE_WINDOW_NS (100 * MS)
+#define JITTER             1000 /* of the open time: 10 % */
 
 struct guards {
     struct guard *first;
@@ -34,6 +37,31 @@ static struct breaker_policy policy_of(const struct conf_breaker *c)
     };
 }
 
+static void init_bulkhead(struct guard *g, const struct conf_bulkhead *b, uint64_t now_ns)
+{
+    const struct gradient_policy policy = {
+        .min = b->max < ADAPTIVE_MIN ? b->max : ADAPTIVE_MIN,
+        .max = b->max,
+        .initial = b->max < ADAPTIVE_INITIAL ? b->max : ADAPTIVE_INITIAL,
+        .window_ns = ADAPTIVE_WINDOW_NS,
+        .min_samples = 10,
+        .tolerance = GRADIENT_WHOLE * 3 / 2,
+        .smoothing = GRADIENT_WHOLE / 5,
+        .calm_every = 50,
+    };
+    bulkhead_init(&g->bulkhead, b->max);
+    if (!b->adaptive)
+        return;
+    gradient_init(&g->gradient, &policy, now_ns);
+    bulkhead_resize(&g->bulkhead, gradient_limit(&g->gradient));
+}
+
+void guard_learn(struct guard *g, uint64_t now_ns, uint64_t latency_ns)
+{
+    if (gradient_sample(&g->gradient, now_ns, latency_ns, bulkhead_inside(&g->bulkhead)))
+        bulkhead_resize(&g->bulkhead, gradient_limit(&g->gradient));
+}
+
 static struct guard *guard_new(const struct conf_backend *b, uint64_t now_ns)
 {
     struct guard *g = aligned_alloc(CACHE_LINE, (sizeof(*g) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
@@ -53,7 +81,7 @@ static struct guard *guard_new(const struct conf_backend *b, uint64_t now_ns)
     CHECK(!breaker_policy_fault(&policy));
     breaker_init(&g->breaker, &policy, now_ns);
     retry_budget_init(&g->budget, &budget);
-    bulkhead_init(&g->bulkhead, b->bulkhead.max);
+    init_bulkhead(g, &b->bulkhead, now_ns);
     atomic_init(&g->refs, 1);
     return g;
 }

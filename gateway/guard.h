@@ -15,12 +15,14 @@
 #include "gateway/log.h"
 #include "lib/breaker.h"
 #include "lib/bulkhead.h"
+#include "lib/gradient.h"
 #include "lib/retry_budget.h"
 
 struct guard {
     struct breaker breaker;
     struct retry_budget budget;
     struct bulkhead bulkhead; /* used when its maximum is not 0 */
+    struct gradient gradient; /* steers it, when it is adaptive */
     _Atomic uint32_t queued;  /* requests that wait to enter it, in all workers */
 
     _Atomic uint32_t refs;
@@ -53,6 +55,9 @@ void guards_sweep(struct guards *g);
 
 struct guard *guard_get(struct guard *g);
 void guard_put(struct guard *g);
+
+/* An answer, or the lack of one in time, took so long. Only where the bulkhead is adaptive. */
+void guard_learn(struct guard *g, uint64_t now_ns, uint64_t latency_ns);
 
 /* Log a change of the breaker's state; nothing when there was none. Any thread. */
 void guard_tell(const struct guard *g, struct breaker_change change, struct log *log);

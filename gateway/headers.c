@@ -6,6 +6,7 @@
  */
 #include "gateway/headers.h"
 
+#include "gateway/deadline.h"
 #include "gateway/worker.h"
 
 #define NAMED_MAX                                                                                            \
@@ -164,7 +165,7 @@ static void add_client_fields(struct exchange *x, struct buf *b)
             continue;
         if (named.n > 0 && role != ROLE_PROTECTED && is_named(&named, f->name))
             continue;
-        if (edits->n > 0 && is_edited_away(edits, f->name))
+        if ((edits->n > 0 && is_edited_away(edits, f->name)) || deadline_owns(x, f->name))
             continue;
         add_field(b, f->name, f->value);
     }
@@ -277,6 +278,7 @@ struct slice headers_request(struct exchange *x, const char *server)
     add_forwarded(x, &b);
     if (exchange_route(x)->forwarded)
         add_rfc7239(x, &b);
+    deadline_add(x, &b);
     add_request_edits(x, &b);
     add_framing(x, &b);
     buf_add(&b, SLICE("\r\n"));

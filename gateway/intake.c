@@ -159,6 +159,17 @@ static size_t take_body(struct exchange *x, struct slice data)
     return taken;
 }
 
+/* Whether the body may go on. While a step before the backend waits it may not, and the step is tried again.
+ */
+static bool waits_for_no_step(struct exchange *x)
+{
+    if (x->forward.is_begun || x->discard || x->aborted)
+        return true;
+    exchange_run(x);
+    x->discard = x->reply.ready;
+    return x->forward.is_begun || x->discard || x->aborted;
+}
+
 static enum MHD_Result on_body(struct exchange *x, const char *p, size_t *len)
 {
     struct client *c = x->client;
@@ -172,6 +183,10 @@ static enum MHD_Result on_body(struct exchange *x, const char *p, size_t *len)
             *len = 0;
             return cut_in_body(x);
         }
+    }
+    if (!waits_for_no_step(x)) {
+        client_park(c, false);
+        return MHD_YES;
     }
     if (x->aborted) {
         *len = 0;

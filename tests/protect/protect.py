@@ -230,6 +230,53 @@ async def storm(options):
     two.close()
 
 
+class Slow(asyncio.Protocol):
+    """Works on eight requests at a time, ten milliseconds each; the others wait."""
+    inside = most = 0
+    work = None
+
+    def connection_made(self, transport):
+        self.transport, self.held = transport, b""
+
+    def data_received(self, data):
+        self.held += data
+        while (at := self.held.find(HEAD_END)) >= 0:
+            self.held = self.held[at + 4:]
+            asyncio.get_running_loop().create_task(self.answer())
+
+    async def answer(self):
+        Slow.inside += 1
+        Slow.most = max(Slow.most, Slow.inside)
+        async with Slow.work:
+            await asyncio.sleep(0.01)
+        Slow.inside -= 1
+        self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+
+
+async def adaptive(options):
+    """An adaptive bulkhead finds out how much a backend can do at once."""
+    Slow.work = asyncio.Semaphore(8)
+    server = await asyncio.get_running_loop().create_server(Slow, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    conf = (f'backend "b" {{ server "http://127.0.0.1:{port}" {{}} bulkhead {{ max = 100  adaptive = yes  queue = 200 }}\n'
+            '  breaker { enabled = no } }\nroute "/" { backend = b }\n')
+    with Gateway(options.binary, conf) as gateway:
+        load = Load(gateway.port, 64)
+        begin = time.monotonic()
+        seconds = max(options.seconds, 12)
+
+        def on_answer(_):
+            if time.monotonic() < begin + seconds * 2 / 3:
+                Slow.most = 0
+
+        load.on_answer = on_answer
+        await load.run(lambda: time.monotonic() < begin + seconds)
+        check("adaptive bulkhead: near what the backend can do", 0 < Slow.most <= 32, f"{Slow.most} of 64 at once, 8 work")
+        served = load.statuses.get(200, 0) / seconds
+        check("adaptive bulkhead: which stays at work", served >= 0.3 * 800, f"{served:.0f} of 800 a second")
+    server.close()
+
+
 def kill_one_of_three(options):
     """kill -9 of a server under load: nobody sees it."""
     ports = [free_port() for _ in range(3)]
@@ -261,7 +308,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--requests", type=int, default=100000)
     options = parser.parse_args()
-    for test in (accuracy, breaker, storm):
+    for test in (accuracy, breaker, storm, adaptive):
         asyncio.run(test(options))
     kill_one_of_three(options)
     print(f"{'some' if failures else 'all'} passed, {len(failures)} failed")
