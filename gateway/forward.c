@@ -154,13 +154,20 @@ static struct endpoint *choose(struct exchange *x)
 
 /* ---- the breaker ---- */
 
+/* When what is judged happened: the answer began, or just now. */
+static uint64_t now_of(const struct exchange *x)
+{
+    uint64_t begin = x->record.upstream_begin_ns, answered = x->record.upstream_first_byte_ns;
+    return answered > begin ? answered : clock_now_ns();
+}
+
 /* A permit for the next try. */
 static bool admit(struct exchange *x)
 {
     struct forward *f = &x->forward;
     if (!f->conf->breaker.enabled || f->permit.is_held)
         return true;
-    bool admitted = breaker_admit(&f->guard->breaker, clock_now_ns(), &f->permit);
+    bool admitted = breaker_admit(&f->guard->breaker, x->worker->wheel.now_ns, &f->permit);
     guard_tell(f->guard, f->permit.change, x->worker->setup.log);
     return admitted;
 }
@@ -168,7 +175,7 @@ static bool admit(struct exchange *x)
 static void report(struct exchange *x, enum breaker_outcome outcome)
 {
     struct forward *f = &x->forward;
-    uint64_t now = clock_now_ns();
+    uint64_t now = now_of(x);
     const struct breaker_result result = {
         .outcome = outcome,
         .now_ns = now,
@@ -183,7 +190,7 @@ static void report(struct exchange *x, enum breaker_outcome outcome)
 static void rate_server(struct exchange *x, bool has_failed)
 {
     struct endpoint *e = x->forward.endpoint;
-    enum ejection_event event = ejection_report(&e->fitness->pool, &e->fit, clock_now_ns(), has_failed);
+    enum ejection_event event = ejection_report(&e->fitness->pool, &e->fit, now_of(x), has_failed);
     if (event != EJECTION_NOTHING)
         tell_fitness(x, e, event);
 }
@@ -192,9 +199,8 @@ static void rate_server(struct exchange *x, bool has_failed)
 static void learn(struct exchange *x)
 {
     struct forward *f = &x->forward;
-    uint64_t now = clock_now_ns();
     if (f->conf->bulkhead.adaptive)
-        guard_learn(f->guard, now, record_span_ns(x->record.upstream_begin_ns, now));
+        guard_learn(f->guard, now_of(x), record_span_ns(x->record.upstream_begin_ns, now_of(x)));
 }
 
 /* The try has failed in that way; 0: in none that says anything of the backend. */
@@ -284,8 +290,7 @@ static bool try_next(struct exchange *x)
 
 /* ---- another try ---- */
 
-/* Whether nothing would be lost or done twice if the request were sent again from its beginning. */
-static bool may_repeat(const struct exchange *x)
+bool forward_may_repeat(const struct exchange *x)
 {
     const struct forward *f = &x->forward;
     return !f->body_gone && (f->head_sent == 0 || f->conf->retry.non_idempotent ||
@@ -296,7 +301,7 @@ static bool may_repeat(const struct exchange *x)
 static bool may_try_again(struct exchange *x, bool elsewhere)
 {
     struct forward *f = &x->forward;
-    if (f->tries >= f->conf->retry.attempts || !may_repeat(x))
+    if (f->tries >= f->conf->retry.attempts || !forward_may_repeat(x))
         return false;
     const struct balancer *b = x->use->balancers[f->backend];
     if (!b || f->ntried >= balancer_list(b)->n) {
@@ -304,7 +309,7 @@ static bool may_try_again(struct exchange *x, bool elsewhere)
             return false;
         f->ntried = 0;
     }
-    return retry_budget_take(&f->guard->budget, clock_now_ns());
+    return retry_budget_take(&f->guard->budget, x->worker->wheel.now_ns);
 }
 
 /* The request is to be sent anew: forget what came of this try. */
@@ -463,7 +468,7 @@ static bool was_stale(const struct exchange *x)
 {
     const struct forward *f = &x->forward;
     return !f->was_reset && upstream_is_reused(f->conn) && !(f->buffer && f->buffer->have > 0) &&
-           may_repeat(x);
+           forward_may_repeat(x);
 }
 
 void forward_give_back_buffer(struct exchange *x)

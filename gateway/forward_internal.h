@@ -42,6 +42,9 @@ void forward_rewind(struct forward *f);
 /* The connection takes bytes again. CTX is the exchange. */
 void forward_on_writable(void *ctx);
 
+/* Whether nothing would be lost or done twice if the request were sent again from its beginning. */
+bool forward_may_repeat(const struct exchange *x);
+
 /* Whether the whole request went out. */
 bool forward_all_sent(const struct forward *f);
 

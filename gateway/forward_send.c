@@ -185,6 +185,10 @@ static void flush(struct exchange *x)
     if (pushed == PUSH_BROKE || f->state != FORWARD_SENDING)
         return;
     if (forward_all_sent(f)) {
+        if (f->hold && !forward_may_repeat(x)) {
+            f->body_gone = true;
+            forward_give_back_hold(x);
+        }
         f->state = FORWARD_WAITING;
         upstream_watch(f->conn, true, false);
         forward_set_phase(f, f->conf->timeout.first_byte_ms, REASON_UPSTREAM_TIMEOUT);
