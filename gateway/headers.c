@@ -231,7 +231,7 @@ static bool expand_value(struct exchange *x, const char *template, struct slice 
     char space[4096];
     struct buf b;
     bool ok = true;
-    if (!strchr(template, '{')) {
+    if (!strpbrk(template, "{}")) {
         *value = slice_of(template);
         return true;
     }

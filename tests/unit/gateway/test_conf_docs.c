@@ -59,7 +59,7 @@ static void see(struct reading *r, const char *name)
 /* "name = ...", "name {", "name "title" {": what begins a line of configuration. */
 static bool is_statement(const char *line, char *name, bool *is_section)
 {
-    size_t len = strspn(line, "abcdefghijklmnopqrstuvwxyz_");
+    size_t len = strspn(line, "abcdefghijklmnopqrstuvwxyz0123456789_");
     if (len == 0 || len >= 64)
         return false;
     memcpy(name, line, len);
