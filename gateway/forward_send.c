@@ -268,21 +268,22 @@ size_t forward_take_body(struct exchange *x, struct slice data)
     struct forward *f = &x->forward;
     size_t taken = 0;
     while (taken < data.len && (f->state == FORWARD_CONNECTING || f->state == FORWARD_SENDING)) {
-        if (!get_hold(x)) {
+        struct forward_hold *h = get_hold(x);
+        if (!h) {
             forward_undo(x);
             forward_fail(x, REASON_OVERLOADED);
             break;
         }
-        size_t n = fill(f->hold, slice_skip(data, taken));
-        taken += n;
+        taken += fill(h, slice_skip(data, taken));
         if (f->state == FORWARD_CONNECTING)
             break;
-        if (f->hold->len < FORWARD_HOLD)
+        if (h->len < FORWARD_HOLD) {
             mark(x);
-        else
-            flush(x);
-        if (n == 0 && f->hold)
-            break; /* full still */
+            continue;
+        }
+        flush(x);
+        if (f->hold && f->hold->len == FORWARD_HOLD)
+            break;
     }
     return x->discard || f->state == FORWARD_IDLE ? data.len : taken;
 }
