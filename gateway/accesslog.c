@@ -16,7 +16,7 @@
 #define ERROR_MAX     ((ERR_TEXT + 2) * ERR_DEPTH)
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
-_Static_assert((3 * ACCESSLOG_LONG + 9 * ACCESSLOG_SHORT + ERROR_MAX) * EXPANSION + FIXED_MAX <=
+_Static_assert((3 * ACCESSLOG_LONG + 10 * ACCESSLOG_SHORT + ERROR_MAX) * EXPANSION + FIXED_MAX <=
                    ACCESSLOG_LINE_MAX,
                "the longest line fits");
 
@@ -415,6 +415,7 @@ static char *put_ending(char *p, const struct record *r, const struct conf_log *
 {
     p = put_string(p, SLICE(",\"route\":\""), r->route);
     p = put_string(p, SLICE(",\"backend\":\""), r->backend);
+    p = put_string(p, SLICE(",\"consumer\":\""), r->consumer);
     if (r->limit != LIMIT_NONE)
         p = put_string(p, SLICE(",\"limit\":\""), slice_of(limit_result_name(r->limit)));
     if (r->reason != REASON_NONE)
@@ -508,7 +509,8 @@ static size_t longest_line(const struct record *r)
                                   r->user_agent,
                                   r->upstream_addr,
                                   r->route,
-                                  r->backend};
+                                  r->backend,
+                                  r->consumer};
     size_t n = err_is_set(r->err) ? ERROR_MAX : 0;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         n += i < 3 ? texts[i].len : cut(texts[i], ACCESSLOG_SHORT).len;

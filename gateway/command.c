@@ -121,6 +121,22 @@ int command_healthcheck(const char *conf_path)
     return EXIT_FAILURE;
 }
 
+int command_make_key(const char *name, const char *attributes)
+{
+    char key[API_KEY_TEXT], space[4096];
+    struct buf line;
+    buf_init(&line, space, sizeof(space));
+    if (!name || !api_keys_generate(slice_of(name), slice_of(attributes), key, &line)) {
+        fprintf(stderr,
+                "tollgate: make-key needs --name WHO (letters, digits and ._@:-), and --attributes as "
+                "name=value without white space in the values\n");
+        return 2;
+    }
+    printf("# The key, which is shown this once:\n# %s\n%.*s\n", key,
+           SLICE_ARG(slice_trim(buf_slice(&line))));
+    return EXIT_SUCCESS;
+}
+
 int command_version(void)
 {
     printf("tollgate %s (%s)\nlibmicrohttpd %s, %s, libuv %s\n", version_number, version_revision,

@@ -17,6 +17,11 @@ MUST_USE int command_dump(const char *conf_path);
 
 /* GET /healthz of the admin port that the configuration names; 0 when it says 200 within two seconds. */
 MUST_USE int command_healthcheck(const char *conf_path);
+
+/* A new API key for NAME on stdout, with its line for the file of keys; ATTRIBUTES ("plan=gold") go with it.
+ */
+MUST_USE int command_make_key(const char *name, const char *attributes);
+
 MUST_USE int command_version(void);
 
 #endif

@@ -34,6 +34,7 @@ static void owned_free(struct owned *o)
 {
     if (!o)
         return;
+    conf_free_auths(&o->conf);
     arena_fini(&o->arena);
     free(o);
 }

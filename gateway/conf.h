@@ -22,6 +22,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "gateway/conf_auth.h"
 #include "gateway/conf_protect.h"
 #include "lib/check.h"
 #include "lib/cidr.h"
@@ -163,6 +164,10 @@ struct conf_route {
     const char *upstream_host_name; /* UPSTREAM_HOST_FIXED */
     struct conf_edits request_edits;
     struct conf_edits response_edits;
+    size_t *auths; /* who may use it: indexes into conf.auths, any of which suffices; none: everybody */
+    size_t nauths;
+    const char **scopes; /* that a token must have, all of them */
+    size_t nscopes;
     struct conf_limit *limits;
     size_t nlimits;
     struct conf_fallback fallback;
@@ -212,6 +217,8 @@ struct conf {
     uint32_t limit_buckets;    /* clients that are remembered by limits at a time; default 1,000,000 */
     uint32_t resolve_ms;       /* names of servers are resolved again this often; default 10 s */
     const char *server_header; /* value of Server on our own answers; NULL: none; default "tollgate" */
+    struct conf_auth *auths;
+    size_t nauths;
     struct conf_backend *backends;
     size_t nbackends;
     struct conf_route *routes;

@@ -30,6 +30,14 @@ struct cidr *conf_build_cidrs(struct conf_load *load, const struct conf_node *no
 void conf_build_limits(struct conf_load *load, const struct conf_node *node, struct conf_route *r);
 void conf_print_limits(const struct conf_route *r, FILE *out);
 
+/* conf_auth.c: all ways to say who a client is; those of a route, for which they have to be there; what
+ * they hold beside the load's memory is freed; all of it printed. */
+void conf_build_auths(struct conf_load *load, const struct conf_node *root);
+void conf_build_route_auths(struct conf_load *load, const struct conf_node *node, struct conf_route *r);
+void conf_free_auths(struct conf *c);
+void conf_print_auths(const struct conf *c, FILE *out);
+void conf_print_route_auths(const struct conf *c, const struct conf_route *r, FILE *out);
+
 /* conf_dump.c: a line "name = {...}". */
 void conf_print_cidrs(const char *name, const struct cidr *at, size_t n, int indent, FILE *out);
 

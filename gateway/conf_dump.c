@@ -210,6 +210,7 @@ static void print_route(const struct conf *c, const struct conf_route *r, FILE *
     print_action(c, r, out);
     print_edits("request_header", &r->request_edits, out);
     print_edits("response_header", &r->response_edits, out);
+    conf_print_route_auths(c, r, out);
     conf_print_limits(r, out);
     print_fallback(c, r, out);
     fputs("}\n", out);
@@ -226,6 +227,7 @@ void conf_dump(const struct conf *c, FILE *out)
     conf_print(section_of("client"), &c->client, out, 2);
     fputs("}\n", out);
     print_log(&c->log, out);
+    conf_print_auths(c, out);
     for (size_t i = 0; i < c->nbackends; i++)
         print_backend(&c->backends[i], out);
     for (size_t i = 0; i < c->nroutes; i++)

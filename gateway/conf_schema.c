@@ -71,6 +71,48 @@ static const struct conf_option log_rows[] = {
 };
 static const struct conf_section log_section = {"log", NULL, false, ROWS(log_rows)};
 
+/* ---- who may use a route ---- */
+
+static const struct conf_option api_keys_rows[] = {
+    {"file", CONF_FILE, NULL, 1, 4 * KB, FIELD(conf_auth, file)},
+    {"header", CONF_TEXT, "X-API-Key", 1, 128, .words = word_off, FIELD(conf_auth, header)},
+    {"query", CONF_TEXT, NULL, 1, 128, FIELD(conf_auth, query)},
+    {"realm", CONF_TEXT, NULL, 1, 128, FIELD(conf_auth, realm)},
+    {"forward", CONF_FLAG, "no", FIELD(conf_auth, forward)},
+};
+static const struct conf_section api_keys_section = {"api_keys", "its name", true, ROWS(api_keys_rows)};
+
+static const struct conf_option users_rows[] = {
+    {"file", CONF_FILE, NULL, 1, 4 * KB, FIELD(conf_auth, file)},
+    {"realm", CONF_TEXT, NULL, 1, 128, FIELD(conf_auth, realm)},
+    {"forward", CONF_FLAG, "no", FIELD(conf_auth, forward)},
+};
+static const struct conf_section users_section = {"users", "its name", true, ROWS(users_rows)};
+
+static const struct conf_option jwt_rows[] = {
+    {"jwks_file", CONF_FILE, NULL, 1, 4 * KB, FIELD(conf_auth, jwks_file)},
+    {"jwks_url", CONF_TEXT, NULL, 1, 4 * KB, FIELD(conf_auth, jwks_url)},
+    {"public_key_file", CONF_FILE, NULL, 1, 4 * KB, FIELD(conf_auth, key_file)},
+    {"secret_file", CONF_FILE, NULL, 1, 4 * KB, FIELD(conf_auth, secret_file)},
+    {"ca", CONF_FILE, NULL, 1, 4 * KB, FIELD(conf_auth, ca_file)},
+    {"refresh", CONF_TIME, "10m", SECOND, 7 * DAY, FIELD(conf_auth, refresh_ms)},
+    {"refetch", CONF_TIME, "10s", 1, DAY, FIELD(conf_auth, refetch_ms)},
+    {"algorithms", CONF_LIST, .min = 1, .max = 16, LIST(conf_auth, algorithms, nalgorithms)},
+    {"issuer", CONF_LIST, .min = 1, .max = KB, LIST(conf_auth, issuers, nissuers)},
+    {"audience", CONF_LIST, .min = 1, .max = KB, LIST(conf_auth, audiences, naudiences)},
+    {"require", CONF_LIST, .min = 1, .max = KB, LIST(conf_auth, required, nrequired)},
+    {"require_exp", CONF_FLAG, "yes", FIELD(conf_auth, require_exp)},
+    {"type", CONF_TEXT, NULL, 1, 128, FIELD(conf_auth, type)},
+    {"leeway", CONF_TIME, "30s", 0, HOUR, FIELD(conf_auth, leeway_ms)},
+    {"max_age", CONF_TIME, "0", 0, 7 * DAY, FIELD(conf_auth, max_age_ms)},
+    {"header", CONF_TEXT, "Authorization", 1, 128, .words = word_off, FIELD(conf_auth, header)},
+    {"cookie", CONF_TEXT, NULL, 1, 128, FIELD(conf_auth, cookie)},
+    {"claim_header", CONF_LIST, .min = 1, .max = KB},
+    {"realm", CONF_TEXT, NULL, 1, 128, FIELD(conf_auth, realm)},
+    {"forward", CONF_FLAG, "yes", FIELD(conf_auth, forward)},
+};
+static const struct conf_section jwt_section = {"jwt", "its name", true, ROWS(jwt_rows)};
+
 /* ---- backend ---- */
 
 static const struct conf_option server_rows[] = {
@@ -249,6 +291,8 @@ static const struct conf_option route_rows[] = {
     {"upstream_host", CONF_TEXT, "pass", 1, 261, OWN_CODE},
     {"request_header", CONF_SECTION, .section = &request_header_section},
     {"response_header", CONF_SECTION, .section = &response_header_section},
+    {"auth", CONF_LIST, .min = 1, .max = KB},
+    {"scope", CONF_LIST, .min = 1, .max = KB, LIST(conf_route, scopes, nscopes)},
     {"limit", CONF_SECTION, .section = &limit_section},
     {"fallback", CONF_SECTION, .section = &fallback_section},
     {"max_body", CONF_SIZE, "0", 0, TB, FIELD(conf_route, max_body)},
@@ -269,6 +313,9 @@ static const struct conf_option root_rows[] = {
     {"admin", CONF_SECTION, .section = &admin_section},
     {"client", CONF_SECTION, .section = &client_section},
     {"log", CONF_SECTION, .section = &log_section},
+    {"api_keys", CONF_SECTION, .section = &api_keys_section},
+    {"users", CONF_SECTION, .section = &users_section},
+    {"jwt", CONF_SECTION, .section = &jwt_section},
     {"backend", CONF_SECTION, .section = &backend_section},
     {"route", CONF_SECTION, .section = &route_section},
 };

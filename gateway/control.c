@@ -19,6 +19,7 @@
 #include "gateway/admin.h"
 #include "gateway/limits.h"
 #include "gateway/log.h"
+#include "gateway/logins.h"
 #include "gateway/resolver.h"
 #include "gateway/version.h"
 #include "gateway/worker.h"
@@ -59,6 +60,7 @@ struct control {
     struct snapshot_shared shared;
     struct logwriter *access_log; /* NULL: off */
     struct log *log;
+    struct logins *logins;
     struct endpoint_registry *registry;
     struct resolver *resolver;
     struct listeners listeners;
@@ -372,6 +374,7 @@ static bool start_workers(struct control *c, struct err *err)
             .snapshot = c->current.snapshot,
             .lists = lists,
             .metrics = c->shared.metrics,
+            .passwords = c->logins,
             .access_log = c->access_log,
             .log = c->log,
         };
@@ -406,7 +409,10 @@ static bool start(struct control *c, struct conf *conf, struct err *err)
     c->shared.metrics = metrics_new(conf->workers);
     c->shared.limiter = limiter_new(conf->limit_buckets, conf->workers);
     c->shared.guards = guards_new();
-    if (!c->shared.metrics || !c->shared.limiter || !c->shared.guards || !open_loop(c, conf)) {
+    c->shared.jwks = jwks_fetcher_new(conf->workers, c->log);
+    c->logins = logins_new(err);
+    if (!c->shared.metrics || !c->shared.limiter || !c->shared.guards || !c->shared.jwks || !c->logins ||
+        !open_loop(c, conf)) {
         err_sys(err, ERR_SELF, errno, "start");
         conf_free(conf);
         return false;
@@ -426,6 +432,7 @@ static void announce(struct control *c)
 /* Everything that holds the loop; it ends when all is closed. */
 static void close_control(struct control *c)
 {
+    logins_stop(c->logins);
     for (unsigned i = 0; i < c->nworkers; i++)
         worker_stop(c->workers[i]);
     c->nworkers = 0;
@@ -450,6 +457,8 @@ static void finish(struct control *c)
     metrics_free(c->shared.metrics);
     limiter_free(c->shared.limiter);
     guards_free(c->shared.guards);
+    jwks_fetcher_free(c->shared.jwks);
+    logins_free(c->logins);
     free(c->workers);
     if (c->access_log)
         logwriter_stop(c->access_log, LOG_FLUSH_MS);

@@ -16,6 +16,7 @@
 #ifndef GATEWAY_EXCHANGE_H
 #define GATEWAY_EXCHANGE_H
 
+#include "gateway/access.h"
 #include "gateway/forward.h"
 #include "gateway/limit.h"
 #include "gateway/record.h"
@@ -78,6 +79,7 @@ struct exchange {
     uint64_t body_in;     /* bytes of the request's body so far */
     bool discard;         /* what is left of the body is read and dropped */
 
+    struct access access;
     struct limit limit;
     struct forward forward;
     struct reply reply;

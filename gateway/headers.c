@@ -59,6 +59,8 @@ static enum role request_role(struct slice n)
                                             : ROLE_PASS;
     case 19:
         return is(n, "proxy-authorization") ? ROLE_DROP : ROLE_PASS;
+    case 24:
+        return is(n, "x-authenticated-consumer") ? ROLE_FORWARDED : ROLE_PASS;
     default:
         return ROLE_PASS;
     }
@@ -156,6 +158,7 @@ static void add_host(struct exchange *x, const char *server, struct buf *b)
 static void add_client_fields(struct exchange *x, struct buf *b)
 {
     const struct conf_edits *edits = &exchange_route(x)->request_edits;
+    const bool has_auth = exchange_route(x)->nauths > 0;
     struct named named;
     read_connection(x->fields, &named);
     for (size_t i = 0; i < x->fields.n; i++) {
@@ -166,6 +169,8 @@ static void add_client_fields(struct exchange *x, struct buf *b)
         if (named.n > 0 && role != ROLE_PROTECTED && is_named(&named, f->name))
             continue;
         if ((edits->n > 0 && is_edited_away(edits, f->name)) || deadline_owns(x, f->name))
+            continue;
+        if (has_auth && access_owns(x, f->name))
             continue;
         add_field(b, f->name, f->value);
     }
@@ -278,6 +283,7 @@ struct slice headers_request(struct exchange *x, const char *server)
     add_forwarded(x, &b);
     if (exchange_route(x)->forwarded)
         add_rfc7239(x, &b);
+    access_add(x, &b);
     deadline_add(x, &b);
     add_request_edits(x, &b);
     add_framing(x, &b);

@@ -191,7 +191,7 @@ static struct ip masked(struct ip ip, const struct conf_limit *l)
 }
 
 /* The value that the request has for a part of the key; false when it has none. */
-static bool part_value(const struct exchange *x, const struct conf_key *key, struct slice *value)
+static bool part_value(struct exchange *x, const struct conf_key *key, struct slice *value)
 {
     const struct http_field *field;
     switch (key->kind) {
@@ -205,14 +205,17 @@ static bool part_value(const struct exchange *x, const struct conf_key *key, str
     case KEY_COOKIE:
         return http_cookie(x->fields, slice_of(key->name), value);
     case KEY_CONSUMER:
+        *value = x->access.consumer;
+        return value->len > 0;
     case KEY_CLAIM:
+        return access_claim(x, slice_of(key->name), value);
     case KEY_IP:
         break;
     }
     return false;
 }
 
-static struct bucket_key key_of(const struct exchange *x, const struct limiter *l, const struct rule *rule,
+static struct bucket_key key_of(struct exchange *x, const struct limiter *l, const struct rule *rule,
                                 const struct rate *rate)
 {
     XXH128_hash_t parts[KEYS_MAX + 1] = {{rate->id, 0}};
@@ -244,14 +247,16 @@ static bool is_exempt(const struct exchange *x, const struct conf_limit *l)
     return cidr_any_has(l->exempt, l->nexempt, &x->record.client_ip);
 }
 
+/* That of the client's plan, or the limit's own. */
 static const struct rate *rate_for(const struct exchange *x, const struct rule *rule)
 {
-    (void)x;
+    for (size_t i = 0; i < rule->conf->ntiers && x->access.plan.len > 0; i++)
+        if (slice_eq(x->access.plan, slice_of(rule->conf->tiers[i].plan)))
+            return &rule->rates[i + 1];
     return &rule->rates[0];
 }
 
-static struct asked ask_one(const struct exchange *x, const struct limit_rules *rules,
-                            const struct rule *rule)
+static struct asked ask_one(struct exchange *x, const struct limit_rules *rules, const struct rule *rule)
 {
     const struct rate *rate = rate_for(x, rule);
     struct asked a = {

@@ -13,7 +13,8 @@
 struct options {
     const char *conf;
     const char *listen;
-    const char *name;
+    const char *name; /* NULL: not given */
+    const char *attributes;
     bool resolve;
 };
 
@@ -39,7 +40,12 @@ static int healthcheck(const struct options *o)
 
 static int demo(const struct options *o)
 {
-    return demo_run(o->listen, o->name);
+    return demo_run(o->listen, o->name ? o->name : "demo");
+}
+
+static int make_key(const struct options *o)
+{
+    return command_make_key(o->name, o->attributes);
 }
 
 static int version(const struct options *o)
@@ -60,6 +66,7 @@ static const struct command {
     {"dump", dump, "print the effective configuration"},
     {"healthcheck", healthcheck, "ask the running gateway's admin port; exit 0 when it is alive"},
     {"demo", demo, "a small backend to try things with (--listen ADDRESS --name NAME)"},
+    {"make-key", make_key, "a new API key (--name WHO --attributes \"plan=gold\")"},
     {"version", version, "version, build and libraries (also -V)"},
     {"help", help, "this text"},
 };
@@ -95,12 +102,17 @@ static int misuse(const char *what)
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"conf", required_argument, NULL, 'c'},   {"check", no_argument, NULL, 't'},
-        {"version", no_argument, NULL, 'V'},      {"help", no_argument, NULL, 'h'},
-        {"listen", required_argument, NULL, 'l'}, {"name", required_argument, NULL, 'n'},
-        {"resolve", no_argument, NULL, 'r'},      {NULL, 0, NULL, 0},
+        {"conf", required_argument, NULL, 'c'},
+        {"check", no_argument, NULL, 't'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {"listen", required_argument, NULL, 'l'},
+        {"name", required_argument, NULL, 'n'},
+        {"resolve", no_argument, NULL, 'r'},
+        {"attributes", required_argument, NULL, 'a'},
+        {NULL, 0, NULL, 0},
     };
-    struct options o = {.conf = DEFAULT_CONF, .listen = "127.0.0.1:9000", .name = "demo"};
+    struct options o = {.conf = DEFAULT_CONF, .listen = "127.0.0.1:9000", .attributes = ""};
     const char *name = "run";
     int c;
     while ((c = getopt_long(argc, argv, "c:tVh", longs, NULL)) != -1) {
@@ -122,6 +134,9 @@ int main(int argc, char **argv)
             break;
         case 'n':
             o.name = optarg;
+            break;
+        case 'a':
+            o.attributes = optarg;
             break;
         case 'r':
             o.resolve = true;

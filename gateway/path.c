@@ -1,8 +1,8 @@
 /*
  * path.c: the request's path. Read this first.
  *
- *     accept -> head -> identify -> target -> route -> limit -> body limit -> answer here, or: forward ->
- * reply
+ *     accept -> head -> identify -> target -> route -> access -> limit -> body limit -> answer here, or:
+ * forward -> reply
  *
  * front.c accepts and parses; each row below is a step in the file named beside it; forward.c streams;
  * front.c sends the reply; exchange.c ends it all with a log line.
@@ -18,6 +18,7 @@ const struct step request_path[] = {
     {"identify", identify_run, NULL},        /* identify.c: request id, trace, the client's address */
     {"target", request_read_target, NULL},   /* request.c: the path in its one normal form */
     {"route", request_find_route, NULL},     /* request.c: which route; 404, 405 */
+    {"access", access_step, access_undo},    /* access.c: who is it, and may it? 401, 403 */
     {"limit", limit_step, limit_undo},       /* limit.c: not too many requests of one client */
     {"body", request_check_body, NULL},      /* request.c: the route's bound on the body */
     {"answer", answer_run, NULL},            /* answer.c: fixed responses and redirects */

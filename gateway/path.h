@@ -20,6 +20,10 @@ struct step {
     void (*undo)(struct exchange *x); /* NULL: nothing to give back */
 };
 
+/* access.c: who the client is, where the route asks; parks while a slow check is under way. */
+enum step_result access_step(struct exchange *x);
+void access_undo(struct exchange *x);
+
 /* limit.c: a token of each limit of the route; parks when it is to be delayed. */
 enum step_result limit_step(struct exchange *x);
 void limit_undo(struct exchange *x);

@@ -28,6 +28,8 @@ static const struct reason_info reasons[REASONS] = {
     [REASON_CLIENT_TIMEOUT] = {"client_timeout", 408, CLIENT, "The request took too long to arrive"},
     [REASON_CLIENT_GONE] = {"client_gone", 499, NULL, "The client left before the answer was complete"},
     [REASON_NO_ROUTE] = {"no_route", 404, "destination_not_found", "No route matches the request"},
+    [REASON_UNAUTHORIZED] = {"unauthorized", 401, "http_request_denied", "A credential is needed"},
+    [REASON_FORBIDDEN] = {"forbidden", 403, "http_request_denied", "This is not allowed"},
     [REASON_LIMITED] = {"limited", 429, "http_request_denied", "There were too many requests"},
 
     [REASON_NO_SERVER] = {"no_server", 503, "destination_unavailable",
@@ -53,6 +55,8 @@ static const struct reason_info reasons[REASONS] = {
     [REASON_BULKHEAD_FULL] = {"bulkhead_full", 503, "connection_limit_reached",
                               "Too many requests are under way to the backend"},
 
+    [REASON_AUTH_UNAVAILABLE] = {"auth_unavailable", 503, "proxy_internal_response",
+                                 "Credentials cannot be checked now"},
     [REASON_OVERLOADED] = {"overloaded", 503, "proxy_internal_response", "The gateway is overloaded"},
     [REASON_DRAINING] = {"draining", 503, "proxy_internal_response", "The gateway is shutting down"},
     [REASON_INTERNAL] = {"internal", 500, "proxy_internal_error", "The gateway failed"},

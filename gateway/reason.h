@@ -28,7 +28,9 @@ enum reason {
     REASON_CLIENT_TIMEOUT,  /* body stalled: 408 */
     REASON_CLIENT_GONE,     /* left before the answer was complete: 499, log only */
     REASON_NO_ROUTE,
-    REASON_LIMITED, /* too many requests: 429 */
+    REASON_UNAUTHORIZED, /* no good credential: 401 */
+    REASON_FORBIDDEN,    /* known, but not allowed: 403 */
+    REASON_LIMITED,      /* too many requests: 429 */
 
     /* the backend's */
     REASON_NO_SERVER,          /* no address is known: 503 */
@@ -45,9 +47,10 @@ enum reason {
     REASON_BULKHEAD_FULL, /* too many requests are under way to it: 503 */
 
     /* ours */
-    REASON_OVERLOADED, /* a bound of ours was reached (connections, memory): 503 */
-    REASON_DRAINING,   /* shutting down: 503 */
-    REASON_INTERNAL,   /* 500 */
+    REASON_AUTH_UNAVAILABLE, /* nobody can tell now who a client is: 503 */
+    REASON_OVERLOADED,       /* a bound of ours was reached (connections, memory): 503 */
+    REASON_DRAINING,         /* shutting down: 503 */
+    REASON_INTERNAL,         /* 500 */
     REASONS
 };
 

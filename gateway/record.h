@@ -33,6 +33,7 @@ struct record {
     struct slice query;
     unsigned http_minor; /* 0 or 1 */
     bool client_tls;
+    struct slice consumer; /* who, where the route asks; empty: nobody in particular */
     struct slice user_agent;
     struct slice referer;
 

@@ -29,6 +29,16 @@ static bool attach_guards(struct snapshot *s, struct guards *guards)
     return s->guards != NULL;
 }
 
+static bool attach_jwks(struct snapshot *s, struct jwks_fetcher *fetcher)
+{
+    const struct conf *c = s->conf;
+    s->jwks = calloc(c->nauths + 1, sizeof(*s->jwks));
+    for (size_t i = 0; s->jwks && i < c->nauths; i++)
+        if (c->auths[i].jwks_url && !(s->jwks[i] = jwks_source_open(fetcher, &c->auths[i])))
+            return false;
+    return s->jwks != NULL;
+}
+
 static void snapshot_free(struct snapshot *s)
 {
     router_free(s->router);
@@ -36,6 +46,9 @@ static void snapshot_free(struct snapshot *s)
     for (size_t i = 0; s->guards && s->guards[i]; i++)
         guard_put(s->guards[i]);
     free(s->guards);
+    for (size_t i = 0; s->jwks && i < s->conf->nauths; i++)
+        jwks_source_close(s->jwks[i]);
+    free(s->jwks);
     conf_free(s->conf);
     free(s->routes);
     free(s->backends);
@@ -54,7 +67,7 @@ struct snapshot *snapshot_new(struct conf *conf, const struct snapshot_shared *s
     s->router = router_new(conf);
     s->limits = limit_rules_new(conf, shared->limiter);
     if (!s->router || !s->limits || !attach_metrics(s, shared->metrics) ||
-        !attach_guards(s, shared->guards)) {
+        !attach_guards(s, shared->guards) || !attach_jwks(s, shared->jwks)) {
         snapshot_free(s);
         return NULL;
     }

@@ -15,6 +15,7 @@
 
 #include "gateway/balancer.h"
 #include "gateway/guard.h"
+#include "gateway/jwks_source.h"
 #include "gateway/limit.h"
 #include "gateway/metrics.h"
 #include "gateway/router.h"
@@ -25,6 +26,7 @@ struct snapshot {
     struct router *router;             /* owned */
     struct metrics_route **routes;     /* by index of conf->routes */
     struct limit_rules *limits;        /* owned */
+    struct jwks_source **jwks;         /* by index of conf->auths; NULL: its keys are not fetched */
     struct guard **guards;             /* by index of conf->backends; counted */
     struct metrics_backend **backends; /* by index of conf->backends */
 };
@@ -34,6 +36,7 @@ struct snapshot_shared {
     struct metrics *metrics;
     struct limiter *limiter;
     struct guards *guards;
+    struct jwks_fetcher *jwks;
 };
 
 /* Takes CONF, also when it fails: NULL when memory is short. Gives one reference. */

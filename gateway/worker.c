@@ -25,7 +25,6 @@
 
 struct worker_message {
     struct message base; /* first */
-    enum worker_message_type type;
     struct snapshot *snapshot;
     size_t backend; /* WORKER_ADDRESSES: of this one */
     struct endpoint_list *list;
@@ -73,18 +72,24 @@ bool worker_post_snapshot(struct worker *w, struct snapshot *s, struct endpoint_
         return false;
     for (size_t i = 0; i < n; i++)
         copy[i] = lists[i] ? endpoint_list_get(lists[i]) : NULL;
-    return post(w, &(struct worker_message){.type = WORKER_SNAPSHOT, .snapshot = s, .lists = copy});
+    return post(w, &(struct worker_message){.base.type = WORKER_SNAPSHOT, .snapshot = s, .lists = copy});
 }
 
 bool worker_post_addresses(struct worker *w, struct snapshot *s, size_t backend, struct endpoint_list *list)
 {
     return post(w, &(struct worker_message){
-                       .type = WORKER_ADDRESSES, .snapshot = s, .backend = backend, .list = list});
+                       .base.type = WORKER_ADDRESSES, .snapshot = s, .backend = backend, .list = list});
 }
 
 bool worker_post_drain(struct worker *w)
 {
-    return post(w, &(struct worker_message){.type = WORKER_DRAIN});
+    return post(w, &(struct worker_message){.base.type = WORKER_DRAIN});
+}
+
+bool worker_post_call(struct worker *w, struct worker_call *call)
+{
+    call->base.type = WORKER_CALL;
+    return mailbox_send(w->mailbox, &call->base);
 }
 
 static struct snapshot_use *use_with(struct snapshot *s, struct endpoint_list *const *lists)
@@ -119,7 +124,7 @@ static void on_message(void *ctx, struct message *m)
 {
     struct worker *w = ctx;
     const struct worker_message *wm = (struct worker_message *)m;
-    switch (wm->type) {
+    switch ((enum worker_message_type)m->type) {
     case WORKER_SNAPSHOT:
         take_snapshot(w, wm);
         break;
@@ -133,6 +138,11 @@ static void on_message(void *ctx, struct message *m)
     case WORKER_STOP:
         w->stopping = true;
         break;
+    case WORKER_CALL: {
+        struct worker_call *call = (struct worker_call *)m;
+        call->run(w, call);
+        return;
+    }
     }
     message_free(m);
 }
@@ -246,6 +256,7 @@ static void worker_free(struct worker *w)
         mailbox_free(w->mailbox);
     if (w->log_stream)
         logwriter_stream_free(w->log_stream);
+    password_cache_free(w->logins);
     pool_fini(&w->exchanges);
     pool_fini(&w->buffers);
     pool_fini(&w->holds);
@@ -319,7 +330,7 @@ struct worker *worker_start(const struct worker_setup *setup, struct err *err)
 
 void worker_stop(struct worker *w)
 {
-    while (!post(w, &(struct worker_message){.type = WORKER_STOP}))
+    while (!post(w, &(struct worker_message){.base.type = WORKER_STOP}))
         sched_yield();
     pthread_join(w->thread, NULL);
     CHECK(uv_loop_close(&w->loop) == 0);

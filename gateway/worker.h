@@ -34,6 +34,7 @@ struct worker_setup {
     struct endpoint_list *
         *lists; /* addresses of its backends, NULL where none is known; only read during the start */
     struct metrics *metrics;
+    struct logins *passwords;
     struct logwriter *access_log; /* NULL: off */
     struct log *log;
 };
@@ -56,6 +57,7 @@ struct worker {
     struct pool holds;
     struct forward *marked;                   /* requests to be sent at the end of the turn */
     struct forward *queue_first, *queue_last; /* requests before a bulkhead */
+    struct password_cache *logins;            /* that were right; NULL before the first */
     struct random random;
     struct snapshot_use *current;
     struct accesslog format;
@@ -68,7 +70,13 @@ struct worker {
     char scratch[WORKER_SCRATCH];
 };
 
-enum worker_message_type { WORKER_SNAPSHOT, WORKER_ADDRESSES, WORKER_DRAIN, WORKER_STOP };
+enum worker_message_type { WORKER_SNAPSHOT, WORKER_ADDRESSES, WORKER_DRAIN, WORKER_STOP, WORKER_CALL };
+
+/* Something for a worker to do, as the beginning of a message of one's own. */
+struct worker_call {
+    struct message base;                                     /* base.free: for one that is never run */
+    void (*run)(struct worker *w, struct worker_call *call); /* on the worker's thread; takes CALL */
+};
 
 /* NULL with err. The thread runs when this returns. */
 MUST_USE struct worker *worker_start(const struct worker_setup *setup, struct err *err);
@@ -77,6 +85,9 @@ MUST_USE struct worker *worker_start(const struct worker_setup *setup, struct er
 bool worker_post_snapshot(struct worker *w, struct snapshot *s, struct endpoint_list *const *lists);
 bool worker_post_addresses(struct worker *w, struct snapshot *s, size_t backend, struct endpoint_list *list);
 bool worker_post_drain(struct worker *w);
+
+/* Takes CALL when true. False: the worker takes nothing any more. */
+MUST_USE bool worker_post_call(struct worker *w, struct worker_call *call);
 
 /* Cut what is left and end the thread; waits for it. */
 void worker_stop(struct worker *w);
