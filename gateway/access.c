@@ -317,6 +317,28 @@ static enum step_result turn_away(struct exchange *x)
     return STEP_REPLY;
 }
 
+/* ---- networks ---- */
+
+static bool is_from(const struct exchange *x, const struct conf_networks *n)
+{
+    uint32_t is_allowed;
+    if (!n->set)
+        return true;
+    return ip_set_find(n->set, &x->record.client_ip, &is_allowed) ? is_allowed != 0 : n->nallow == 0;
+}
+
+static enum step_result refuse_network(struct exchange *x, const char *whose)
+{
+    err_set(&x->err, ERR_CLIENT, "the client's network is not allowed by %s", whose);
+    exchange_fail(x, REASON_FORBIDDEN);
+    return STEP_REPLY;
+}
+
+enum step_result access_admit(struct exchange *x)
+{
+    return is_from(x, &exchange_conf(x)->networks) ? STEP_PASS : refuse_network(x, "the gateway");
+}
+
 /* ---- the step ---- */
 
 static enum verdict try(struct exchange *x, size_t index)
@@ -333,6 +355,8 @@ enum step_result access_step(struct exchange *x)
 {
     const struct conf_route *r = exchange_route(x);
     struct access *a = &x->access;
+    if (!is_from(x, &r->networks))
+        return refuse_network(x, "the route");
     if (r->nauths == 0)
         return STEP_PASS;
     if (a->login || wheel_is_set(&a->timer))

@@ -6,6 +6,7 @@
  * route. Who came is kept for what follows: limits by consumer, tiers by plan, fields for the backend, the
  * log.
  *
+ *     from a network that is not let in  403
  *     no credential, or a wrong one      401, with a challenge for each way
  *     a good one without a scope         403
  *     nobody can tell now                503: keys of tokens that were never fetched, too many logins at once

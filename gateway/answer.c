@@ -19,6 +19,12 @@ static bool add_own_fields(struct exchange *x)
     return ok;
 }
 
+bool answer_empty(struct exchange *x, unsigned status)
+{
+    x->reply = (struct reply){.status = status, .body = REPLY_EMPTY};
+    return add_own_fields(x);
+}
+
 static bool respond(struct exchange *x, const struct conf_route *r)
 {
     struct reply *reply = &x->reply;

@@ -11,6 +11,9 @@
 /* The step: replies for routes with `respond` or `redirect`, passes for the others. */
 enum step_result answer_run(struct exchange *x);
 
+/* Make a reply with STATUS and no content. False when memory is short. */
+MUST_USE bool answer_empty(struct exchange *x, unsigned status);
+
 /* Make the fixed reply of F, in place of the one for REASON. False when memory is short. */
 MUST_USE bool answer_fallback(struct exchange *x, const struct conf_fallback *f, enum reason reason);
 

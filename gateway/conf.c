@@ -35,6 +35,9 @@ static void owned_free(struct owned *o)
     if (!o)
         return;
     conf_free_auths(&o->conf);
+    ip_set_free(o->conf.networks.set);
+    for (size_t i = 0; i < o->conf.nroutes; i++)
+        ip_set_free(o->conf.routes[i].networks.set);
     arena_fini(&o->arena);
     free(o);
 }

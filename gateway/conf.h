@@ -23,6 +23,7 @@
 #include <stdio.h>
 
 #include "gateway/conf_auth.h"
+#include "gateway/conf_cors.h"
 #include "gateway/conf_protect.h"
 #include "lib/check.h"
 #include "lib/cidr.h"
@@ -164,6 +165,8 @@ struct conf_route {
     const char *upstream_host_name; /* UPSTREAM_HOST_FIXED */
     struct conf_edits request_edits;
     struct conf_edits response_edits;
+    struct conf_networks networks; /* whose clients may use it, beside those of struct conf */
+    struct conf_cors cors;
     size_t *auths; /* who may use it: indexes into conf.auths, any of which suffices; none: everybody */
     size_t nauths;
     const char **scopes; /* that a token must have, all of them */
@@ -213,10 +216,11 @@ struct conf {
     size_t ntrusted;
     struct conf_client client;
     struct conf_log log;
-    uint32_t drain_timeout_ms; /* TERM to exit at the latest; default 30 s */
-    uint32_t limit_buckets;    /* clients that are remembered by limits at a time; default 1,000,000 */
-    uint32_t resolve_ms;       /* names of servers are resolved again this often; default 10 s */
-    const char *server_header; /* value of Server on our own answers; NULL: none; default "tollgate" */
+    uint32_t drain_timeout_ms;     /* TERM to exit at the latest; default 30 s */
+    uint32_t limit_buckets;        /* clients that are remembered by limits at a time; default 1,000,000 */
+    uint32_t resolve_ms;           /* names of servers are resolved again this often; default 10 s */
+    const char *server_header;     /* value of Server on our own answers; NULL: none; default "tollgate" */
+    struct conf_networks networks; /* whose clients get in at all */
     struct conf_auth *auths;
     size_t nauths;
     struct conf_backend *backends;

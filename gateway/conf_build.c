@@ -247,6 +247,7 @@ void conf_build(struct conf_load *load, const struct conf_node *root)
     if (c->workers == 0)
         c->workers = cores();
     build_trusted(load, root);
+    conf_build_networks(load, root, &conf_schema, &c->networks);
     check_server_header(load, root);
     build_listens(load, root);
     build_admin(load, root);

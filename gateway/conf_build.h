@@ -30,6 +30,13 @@ struct cidr *conf_build_cidrs(struct conf_load *load, const struct conf_node *no
 void conf_build_limits(struct conf_load *load, const struct conf_node *node, struct conf_route *r);
 void conf_print_limits(const struct conf_route *r, FILE *out);
 
+/* conf_cors.c: the lists allow and deny of NODE; the section cors of a route, whose methods are there. */
+void conf_build_networks(struct conf_load *load, const struct conf_node *node,
+                         const struct conf_section *section, struct conf_networks *out);
+void conf_print_networks(const struct conf_networks *n, int indent, FILE *out);
+void conf_build_cors(struct conf_load *load, const struct conf_node *route, struct conf_route *r);
+void conf_print_cors(const struct conf_route *r, FILE *out);
+
 /* conf_auth.c: all ways to say who a client is; those of a route, for which they have to be there; what
  * they hold beside the load's memory is freed; all of it printed. */
 void conf_build_auths(struct conf_load *load, const struct conf_node *root);

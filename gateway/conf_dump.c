@@ -210,6 +210,8 @@ static void print_route(const struct conf *c, const struct conf_route *r, FILE *
     print_action(c, r, out);
     print_edits("request_header", &r->request_edits, out);
     print_edits("response_header", &r->response_edits, out);
+    conf_print_networks(&r->networks, 2, out);
+    conf_print_cors(r, out);
     conf_print_route_auths(c, r, out);
     conf_print_limits(r, out);
     print_fallback(c, r, out);
@@ -220,6 +222,7 @@ void conf_dump(const struct conf *c, FILE *out)
 {
     conf_print(&conf_schema, c, out, 0);
     conf_print_cidrs("trusted_proxies", c->trusted_proxies, c->ntrusted, 0, out);
+    conf_print_networks(&c->networks, 0, out);
     for (size_t i = 0; i < c->nlistens; i++)
         print_listen(&c->listens[i], out);
     print_admin(&c->admin, out);

@@ -381,6 +381,8 @@ static void build_route(struct build *b, size_t before)
     conf_build_edits(b->load, b->node, "request_header", b->has_path ? &b->params : NULL, &r->request_edits);
     conf_build_edits(b->load, b->node, "response_header", b->has_path ? &b->params : NULL,
                      &r->response_edits);
+    conf_build_networks(b->load, b->node, route_section(), &r->networks);
+    conf_build_cors(b->load, b->node, r);
     conf_build_route_auths(b->load, b->node, r);
     conf_build_limits(b->load, b->node, r);
     build_fallback(b);

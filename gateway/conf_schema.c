@@ -268,6 +268,16 @@ static const struct conf_option limit_rows[] = {
 };
 static const struct conf_section limit_section = {"limit", NULL, true, ROWS(limit_rows)};
 
+static const struct conf_option cors_rows[] = {
+    {"origins", CONF_LIST, .min = 1, .max = KB, LIST(conf_cors, origins, norigins)},
+    {"methods", CONF_LIST, .min = 1, .max = 64, LIST(conf_cors, methods, nmethods)},
+    {"headers", CONF_LIST, .min = 1, .max = 128, LIST(conf_cors, headers, nheaders)},
+    {"expose", CONF_LIST, .min = 1, .max = 128, LIST(conf_cors, exposed, nexposed)},
+    {"credentials", CONF_FLAG, "no", FIELD(conf_cors, credentials)},
+    {"max_age", CONF_TIME, "10m", 0, DAY, FIELD(conf_cors, max_age_ms)},
+};
+static const struct conf_section cors_section = {"cors", NULL, false, ROWS(cors_rows)};
+
 static const struct conf_option fallback_rows[] = {
     {"backend", CONF_TEXT, NULL, 1, KB, OWN_CODE},
     {"status", CONF_COUNT, "503", 200, 599, FIELD(conf_fallback, status)},
@@ -291,6 +301,9 @@ static const struct conf_option route_rows[] = {
     {"upstream_host", CONF_TEXT, "pass", 1, 261, OWN_CODE},
     {"request_header", CONF_SECTION, .section = &request_header_section},
     {"response_header", CONF_SECTION, .section = &response_header_section},
+    {"allow", CONF_LIST, .min = 1, .max = KB},
+    {"deny", CONF_LIST, .min = 1, .max = KB},
+    {"cors", CONF_SECTION, .section = &cors_section},
     {"auth", CONF_LIST, .min = 1, .max = KB},
     {"scope", CONF_LIST, .min = 1, .max = KB, LIST(conf_route, scopes, nscopes)},
     {"limit", CONF_SECTION, .section = &limit_section},
@@ -305,6 +318,8 @@ static const struct conf_section route_section = {"route", "its path", true, ROW
 static const struct conf_option root_rows[] = {
     {"workers", CONF_COUNT, "auto", 1, 256, .words = word_auto, FIELD(conf, workers)},
     {"trusted_proxies", CONF_LIST, .min = 1, .max = KB},
+    {"allow", CONF_LIST, .min = 1, .max = KB},
+    {"deny", CONF_LIST, .min = 1, .max = KB},
     {"limit_buckets", CONF_COUNT, "1000000", 1024, 100000000, FIELD(conf, limit_buckets)},
     {"drain_timeout", CONF_TIME, "30s", 0, HOUR, FIELD(conf, drain_timeout_ms)},
     {"resolve_interval", CONF_TIME, "10s", 100, HOUR, FIELD(conf, resolve_ms)},

@@ -77,6 +77,7 @@ struct exchange {
     struct ip peer_ip;    /* of the connection */
     bool peer_is_trusted; /* it may speak for others */
     uint64_t body_in;     /* bytes of the request's body so far */
+    bool is_preflight;    /* its route is that of the request to come; see cors.h */
     bool discard;         /* what is left of the body is read and dropped */
 
     struct access access;

@@ -6,6 +6,7 @@
  */
 #include "gateway/headers.h"
 
+#include "gateway/cors.h"
 #include "gateway/deadline.h"
 #include "gateway/worker.h"
 
@@ -334,7 +335,7 @@ bool headers_answer(struct exchange *x, const struct http1_response *answer)
     read_connection(answer->fields, &named);
     for (size_t i = 0; i < answer->fields.n; i++) {
         const struct http_field *f = &answer->fields.at[i];
-        if (f->value.len == 0 || answer_role(f->name) != ROLE_PASS ||
+        if (f->value.len == 0 || answer_role(f->name) != ROLE_PASS || cors_owns(exchange_route(x), f->name) ||
             (named.n > 0 && is_named(&named, f->name)))
             continue;
         ok = reply_add(x, terminate(f->name), terminate(f->value)) && ok;

@@ -20,6 +20,12 @@ struct step {
     void (*undo)(struct exchange *x); /* NULL: nothing to give back */
 };
 
+/* access.c: the client's network may come in. */
+enum step_result access_admit(struct exchange *x);
+
+/* cors.c: answers preflights; tells browsers which pages may see the answer. */
+enum step_result cors_step(struct exchange *x);
+
 /* access.c: who the client is, where the route asks; parks while a slow check is under way. */
 enum step_result access_step(struct exchange *x);
 void access_undo(struct exchange *x);

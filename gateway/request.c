@@ -1,6 +1,7 @@
 /* request.c: see request.h. */
 #include "gateway/request.h"
 
+#include "gateway/cors.h"
 #include "gateway/worker.h"
 
 static enum step_result refuse(struct exchange *x, enum reason reason, const char *why)
@@ -73,11 +74,19 @@ enum step_result request_read_target(struct exchange *x)
     return STEP_PASS;
 }
 
+/* A preflight takes the route of the request that it asks for, if that has a section cors. */
+static bool find_preflight(struct exchange *x, struct router_request r)
+{
+    return cors_asks_for(x, &r.method) && router_match(x->use->snapshot->router, &r, &x->match) &&
+           x->match.route->cors.enabled;
+}
+
 enum step_result request_find_route(struct exchange *x)
 {
     const struct router_request r = {
         .host = x->host, .path = x->path, .method = x->record.method, .fields = x->fields};
-    if (!router_match(x->use->snapshot->router, &r, &x->match)) {
+    x->is_preflight = find_preflight(x, r);
+    if (!x->is_preflight && !router_match(x->use->snapshot->router, &r, &x->match)) {
         exchange_fail(x, x->match.method_refused ? REASON_METHOD_NOT_ALLOWED : REASON_NO_ROUTE);
         return STEP_REPLY;
     }
