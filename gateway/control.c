@@ -20,6 +20,7 @@
 #include "gateway/limits.h"
 #include "gateway/log.h"
 #include "gateway/logins.h"
+#include "gateway/prober.h"
 #include "gateway/resolver.h"
 #include "gateway/version.h"
 #include "gateway/worker.h"
@@ -61,6 +62,7 @@ struct control {
     struct logwriter *access_log; /* NULL: off */
     struct log *log;
     struct logins *logins;
+    struct prober *prober;
     struct endpoint_registry *registry;
     struct resolver *resolver;
     struct listeners listeners;
@@ -74,12 +76,29 @@ struct control {
 
 /* ---- addresses ---- */
 
+static bool lists_endpoint(const struct endpoint_list *l, const struct endpoint *e)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (l->at[i].endpoint == e)
+            return true;
+    return false;
+}
+
+/* Who joins servers that are at work gets its share of requests little by little. */
+static void begin_slowly(const struct endpoint_list *old, const struct endpoint_list *new)
+{
+    for (size_t i = 0; old && old->n > 0 && i < new->n; i++)
+        if (!lists_endpoint(old, new->at[i].endpoint))
+            ejection_begin(&new->at[i].endpoint->fit, clock_now_ns());
+}
+
 static void on_addresses(void *ctx, struct endpoint_list *list)
 {
     struct watch *w = ctx;
     struct control *c = w->control;
     struct endpoint_list *old = w->list;
     w->list = endpoint_list_get(list);
+    begin_slowly(old, list);
     if (old)
         endpoint_list_put(old);
     if (w->snapshot != c->current.snapshot || !c->current.is_live)
@@ -87,6 +106,8 @@ static void on_addresses(void *ctx, struct endpoint_list *list)
     for (unsigned i = 0; i < c->nworkers; i++)
         if (!worker_post_addresses(c->workers[i], w->snapshot, w->backend, list))
             log_printf(c->log, LOG_ERROR, "worker %u does not take new addresses", i);
+    if (!prober_change(c->prober, w->snapshot, w->backend, list))
+        log_printf(c->log, LOG_ERROR, "new addresses are not checked: out of memory");
 }
 
 static void generation_close(struct generation *g)
@@ -182,6 +203,8 @@ static bool switch_to(struct control *c, struct generation *next)
     for (unsigned i = 0; i < c->nworkers; i++)
         if (!worker_post_snapshot(c->workers[i], next->snapshot, lists))
             log_printf(c->log, LOG_ERROR, "worker %u does not take the new configuration", i);
+    if (!prober_follow(c->prober, next->snapshot, lists))
+        log_printf(c->log, LOG_ERROR, "the new servers are not checked: out of memory");
     c->current.is_live = true;
     free(lists);
     generation_close(&old);
@@ -382,6 +405,7 @@ static bool start_workers(struct control *c, struct err *err)
         ok = c->workers[i] != NULL;
         c->nworkers += ok;
     }
+    ok = ok && prober_follow(c->prober, c->current.snapshot, lists);
     free(lists);
     c->current.is_live = true;
     return ok;
@@ -411,8 +435,9 @@ static bool start(struct control *c, struct conf *conf, struct err *err)
     c->shared.guards = guards_new();
     c->shared.jwks = jwks_fetcher_new(conf->workers, c->log);
     c->logins = logins_new(err);
+    c->prober = prober_new(c->log, err);
     if (!c->shared.metrics || !c->shared.limiter || !c->shared.guards || !c->shared.jwks || !c->logins ||
-        !open_loop(c, conf)) {
+        !c->prober || !open_loop(c, conf)) {
         err_sys(err, ERR_SELF, errno, "start");
         conf_free(conf);
         return false;
@@ -433,6 +458,8 @@ static void announce(struct control *c)
 static void close_control(struct control *c)
 {
     logins_stop(c->logins);
+    prober_free(c->prober);
+    c->prober = NULL;
     for (unsigned i = 0; i < c->nworkers; i++)
         worker_stop(c->workers[i]);
     c->nworkers = 0;
