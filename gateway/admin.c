@@ -23,6 +23,12 @@ struct admin {
     struct httpd *httpd;
 };
 
+/* What is asked of a page. */
+struct ask {
+    const char *path;
+    bool is_post;
+};
+
 /* ---- answers ---- */
 
 static enum MHD_Result reply(struct MHD_Connection *c, unsigned status, const char *type, const char *text)
@@ -42,20 +48,22 @@ static enum MHD_Result reply(struct MHD_Connection *c, unsigned status, const ch
     return ok;
 }
 
-static enum MHD_Result healthz(struct admin *a, struct MHD_Connection *c)
+static enum MHD_Result healthz(struct admin *a, struct MHD_Connection *c, const struct ask *ask)
 {
-    (void)a;
+    (void)a, (void)ask;
     return reply(c, 200, "text/plain", "alive\n");
 }
 
-static enum MHD_Result readyz(struct admin *a, struct MHD_Connection *c)
+static enum MHD_Result readyz(struct admin *a, struct MHD_Connection *c, const struct ask *ask)
 {
+    (void)ask;
     bool ready = a->setup.is_ready(a->setup.ctx);
     return reply(c, ready ? 200 : 503, "text/plain", ready ? "ready\n" : "draining\n");
 }
 
-static enum MHD_Result metrics(struct admin *a, struct MHD_Connection *c)
+static enum MHD_Result metrics(struct admin *a, struct MHD_Connection *c, const struct ask *ask)
 {
+    (void)ask;
     size_t len;
     char *text = a->setup.metrics(a->setup.ctx, &len);
     struct MHD_Response *r = text ? MHD_create_response_from_buffer(len, text, MHD_RESPMEM_MUST_FREE) : NULL;
@@ -69,15 +77,39 @@ static enum MHD_Result metrics(struct admin *a, struct MHD_Connection *c)
     return ok;
 }
 
+static const char *parameter(struct MHD_Connection *c, const char *name)
+{
+    return MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, name);
+}
+
+static enum MHD_Result state(struct admin *a, struct MHD_Connection *c, const struct ask *asked)
+{
+    const struct state_ask ask = {
+        .path = asked->path,
+        .is_post = asked->is_post,
+        .backend = parameter(c, "backend"),
+        .server = parameter(c, "server"),
+        .state = parameter(c, "state"),
+        .drain = parameter(c, "drain"),
+        .weight = parameter(c, "weight"),
+    };
+    struct state_answer answer = a->setup.state(a->setup.ctx, &ask);
+    if (!answer.json)
+        return MHD_NO;
+    enum MHD_Result ok = reply(c, answer.status, "application/json", answer.json);
+    free(answer.json);
+    return ok;
+}
+
 /* What can be asked for. */
 static const struct page {
     const char *path;
-    bool is_open; /* without the token */
-    enum MHD_Result (*answer)(struct admin *a, struct MHD_Connection *c);
+    bool is_open;  /* without the token */
+    bool has_post; /* something can be changed */
+    enum MHD_Result (*answer)(struct admin *a, struct MHD_Connection *c, const struct ask *ask);
 } pages[] = {
-    {"/healthz", true, healthz},
-    {"/readyz", true, readyz},
-    {"/metrics", false, metrics},
+    {"/healthz", true, false, healthz}, {"/readyz", true, false, readyz}, {"/metrics", false, false, metrics},
+    {"/breakers", false, true, state},  {"/servers", false, true, state}, {"/limits", false, false, state},
 };
 
 /* ---- requests ---- */
@@ -103,6 +135,21 @@ static bool is_authorized(const struct admin *a, struct MHD_Connection *c)
     return given.len == strlen(a->token) && equal_in_constant_time(given.p, a->token, given.len);
 }
 
+/* A page of another site may make its visitor's browser send a POST here: it says so in Origin. */
+static bool is_foreign(struct MHD_Connection *c)
+{
+    const char *origin = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Origin");
+    const char *host = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host");
+    const char *own = origin ? strstr(origin, "://") : NULL;
+    return origin && (!own || !host || strcmp(own + 3, host) != 0);
+}
+
+static bool allows(const struct page *page, const char *method)
+{
+    return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 ||
+           (page->has_post && strcmp(method, "POST") == 0);
+}
+
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const char *url, const char *method,
                                   const char *version, const char *body, size_t *body_len, void **request)
 {
@@ -117,16 +164,19 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
         *body_len = 0;
         return MHD_YES;
     }
+    const struct ask ask = {url, strcmp(method, "POST") == 0};
     for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
         if (strcmp(url, pages[i].path) != 0)
             continue;
-        if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
-            return reply(c, 405, "text/plain", "only GET\n");
+        if (!allows(&pages[i], method))
+            return reply(c, 405, "text/plain", "not this method\n");
+        if (ask.is_post && is_foreign(c))
+            return reply(c, 403, "text/plain", "not from pages of other sites\n");
         if (!pages[i].is_open && !is_authorized(a, c))
             return reply(c, 401, "text/plain", "the admin token is wanted\n");
-        return pages[i].answer(a, c);
+        return pages[i].answer(a, c, &ask);
     }
-    return reply(c, 404, "text/plain", "/healthz /readyz /metrics\n");
+    return reply(c, 404, "text/plain", "/healthz /readyz /metrics /breakers /servers /limits\n");
 }
 
 /* ---- loop ---- */

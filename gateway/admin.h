@@ -4,6 +4,7 @@
  *     GET /healthz   200 while the process is alive
  *     GET /readyz    200 while it takes requests, 503 while it drains
  *     GET /metrics   Prometheus text
+ *     /breakers /servers /limits: see state.h
  *
  * It binds to loopback unless told otherwise, and then wants the token as `Authorization: Bearer`; the two
  * probes are answered without. Served on the control thread's loop, away from the workers.
@@ -14,6 +15,7 @@
 #include <uv.h>
 
 #include "gateway/conf.h"
+#include "gateway/state.h"
 #include "lib/err.h"
 
 struct admin;
@@ -23,6 +25,7 @@ struct admin_setup {
     const struct conf_admin *conf;            /* copied */
     char *(*metrics)(void *ctx, size_t *len); /* gives the text, from malloc */
     bool (*is_ready)(void *ctx);
+    struct state_answer (*state)(void *ctx, const struct state_ask *ask);
     void *ctx;
 };
 

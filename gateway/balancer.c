@@ -128,8 +128,8 @@ struct field {
 static bool is_out(const struct balancer *b, size_t i, const struct field *field)
 {
     struct endpoint *e = b->list->at[i].endpoint;
-    return b->list->at[i].is_backup != field->backups || was_tried(e, field->req) || is_full(e, field->req) ||
-           (!field->unfit && !is_fit(e, field->req));
+    return b->list->at[i].is_backup != field->backups || b->list->at[i].is_drained ||
+           was_tried(e, field->req) || is_full(e, field->req) || (!field->unfit && !is_fit(e, field->req));
 }
 
 /* In tenths of a thousandth, so that a slow start has its steps. */
@@ -250,7 +250,8 @@ static struct endpoint *least_down(struct balancer *b, const struct balance_requ
     for (size_t i = 0; i < b->list->n; i++) {
         struct endpoint *e = b->list->at[i].endpoint;
         uint64_t until_ns = atomic_load_explicit(&e->down_until_ns, memory_order_relaxed);
-        if (!was_tried(e, req) && !is_full(e, req) && (!best || until_ns < best_ns)) {
+        if (!b->list->at[i].is_drained && !was_tried(e, req) && !is_full(e, req) &&
+            (!best || until_ns < best_ns)) {
             best = e;
             best_ns = until_ns;
         }

@@ -319,12 +319,69 @@ static void gather(struct control *c, struct metrics_gauges *g)
     g->log_dropped_total = c->access_log ? logwriter_dropped(c->access_log) : 0;
 }
 
+static void print_state(void *ctx, FILE *out);
+
 static char *metrics_page(void *ctx, size_t *len)
 {
     struct control *c = ctx;
     struct metrics_gauges gauges = {0};
     gather(c, &gauges);
+    gauges.more = print_state;
+    gauges.ctx = c;
     return metrics_text(c->shared.metrics, &gauges, len);
+}
+
+/* ---- what an operator sees and sets ---- */
+
+/* Weights or drains have changed: everybody gets the list anew. */
+static void relist(void *ctx, size_t backend)
+{
+    struct control *c = ctx;
+    struct watch *w = &c->current.watches[backend];
+    struct endpoint_list *list = endpoint_list_renew(w->list);
+    if (!list)
+        return;
+    on_addresses(w, list);
+    endpoint_list_put(list);
+}
+
+/* VIEW holds LISTS, which the caller frees. */
+static bool look_at(struct control *c, struct state_view *view, struct endpoint_list ***lists)
+{
+    if (!lists_of(&c->current, lists))
+        return false;
+    *view = (struct state_view){
+        .conf = c->current.snapshot->conf,
+        .guards = c->shared.guards,
+        .limiter = c->shared.limiter,
+        .log = c->log,
+        .lists = *lists,
+        .relist = relist,
+        .ctx = c,
+    };
+    return true;
+}
+
+static struct state_answer state(void *ctx, const struct state_ask *ask)
+{
+    struct state_view view;
+    struct endpoint_list **lists;
+    struct state_answer answer = {0};
+    if (look_at(ctx, &view, &lists)) {
+        answer = state_handle(&view, ask);
+        free(lists);
+    }
+    return answer;
+}
+
+static void print_state(void *ctx, FILE *out)
+{
+    struct state_view view;
+    struct endpoint_list **lists;
+    if (!look_at(ctx, &view, &lists))
+        return;
+    state_metrics(&view, out);
+    free(lists);
 }
 
 static bool is_ready(void *ctx)
@@ -416,8 +473,12 @@ static bool start_admin(struct control *c, struct err *err)
     const struct conf_admin *conf = &c->current.snapshot->conf->admin;
     if (!conf->listen.address)
         return true;
-    const struct admin_setup setup = {
-        .loop = &c->loop, .conf = conf, .metrics = metrics_page, .is_ready = is_ready, .ctx = c};
+    const struct admin_setup setup = {.loop = &c->loop,
+                                      .conf = conf,
+                                      .metrics = metrics_page,
+                                      .is_ready = is_ready,
+                                      .state = state,
+                                      .ctx = c};
     c->admin = admin_new(&setup, err);
     return c->admin != NULL;
 }

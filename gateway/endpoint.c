@@ -249,6 +249,22 @@ void endpoint_put(struct endpoint *e)
     CHECK(before > 0);
 }
 
+struct endpoint_list *endpoint_list_renew(const struct endpoint_list *l)
+{
+    size_t size = sizeof(*l) + l->n * sizeof(l->at[0]);
+    struct endpoint_list *copy = malloc(size);
+    if (!copy)
+        return NULL;
+    memcpy(copy, l, size);
+    atomic_init(&copy->refs, 1);
+    for (size_t i = 0; i < l->n; i++) {
+        struct endpoint *e = endpoint_get(l->at[i].endpoint);
+        copy->at[i].weight = e->by_hand.weight ? e->by_hand.weight : l->at[i].configured;
+        copy->at[i].is_drained = e->by_hand.is_drained;
+    }
+    return copy;
+}
+
 struct endpoint_list *endpoint_list_get(struct endpoint_list *l)
 {
     atomic_fetch_add_explicit(&l->refs, 1, memory_order_relaxed);

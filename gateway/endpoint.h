@@ -42,7 +42,11 @@ struct endpoint {
         in_flight; /* requests on it now, over all workers; kept where the balance or a bound asks */
     _Atomic uint64_t down_until_ns; /* left out until then (monotonic); 0: in use */
     _Atomic bool retired;           /* no backend has it any more: keep no connection to it */
-    unsigned listed;                /* published lists that hold it; the control thread's */
+    struct {
+        unsigned weight; /* 0: as configured */
+        bool is_drained; /* gets no new requests */
+    } by_hand;           /* what an operator has set; the control thread's */
+    unsigned listed;     /* published lists that hold it; the control thread's */
 
     /* fixed at birth */
     char text[INET6_ADDRSTRLEN + 24]; /* "10.0.0.3:9000", "[::1]:80", "unix:/run/app.sock" (cut when long) */
@@ -90,10 +94,15 @@ struct endpoint_list {
     size_t n;
     struct {
         struct endpoint *endpoint;
-        unsigned weight;
+        unsigned weight;     /* by hand, or configured */
+        unsigned configured; /* weight */
         bool is_backup;
+        bool is_drained;
     } at[];
 };
+
+/* LIST as it has to be after changes of by_hand; NULL when memory is short. The control thread's. */
+MUST_USE struct endpoint_list *endpoint_list_renew(const struct endpoint_list *l);
 
 struct endpoint_list *endpoint_list_get(struct endpoint_list *l);
 void endpoint_list_put(struct endpoint_list *l);

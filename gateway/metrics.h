@@ -24,6 +24,8 @@
 #ifndef GATEWAY_METRICS_H
 #define GATEWAY_METRICS_H
 
+#include <stdio.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,8 +49,10 @@ struct metrics_gauges {
     uint64_t upstream_open; /* connections to backends, idle ones too */
     uint64_t upstream_idle;
     uint64_t upstream_opened_total;
-    uint64_t upstream_reused_total; /* requests that found a kept connection */
-    uint64_t log_dropped_total;     /* lines */
+    uint64_t upstream_reused_total;     /* requests that found a kept connection */
+    uint64_t log_dropped_total;         /* lines */
+    void (*more)(void *ctx, FILE *out); /* prints families of others; NULL: none */
+    void *ctx;
 };
 
 /* NULL: out of memory. The configuration counts as loaded at this moment. */

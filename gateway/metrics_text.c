@@ -436,6 +436,8 @@ static void print_families(struct page *page)
                 families[i].name, families[i].type);
         families[i].print(page);
     }
+    if (page->gauges->more)
+        page->gauges->more(page->gauges->ctx, page->out);
 }
 
 char *metrics_text(struct metrics *m, const struct metrics_gauges *gauges, size_t *len)

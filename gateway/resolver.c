@@ -97,13 +97,16 @@ static bool list_add(struct resolver *r, struct endpoint_list *l, const struct c
         return false;
     for (size_t i = 0; i < l->n; i++)
         if (l->at[i].endpoint == e) {
-            l->at[i].weight += s->weight;
+            l->at[i].configured += s->weight;
+            l->at[i].weight = e->by_hand.weight ? e->by_hand.weight : l->at[i].configured;
             endpoint_put(e);
             return true;
         }
     l->at[l->n].endpoint = e;
     l->at[l->n].is_backup = s->is_backup;
-    l->at[l->n++].weight = s->weight;
+    l->at[l->n].is_drained = e->by_hand.is_drained;
+    l->at[l->n].configured = s->weight;
+    l->at[l->n++].weight = e->by_hand.weight ? e->by_hand.weight : s->weight;
     endpoint_set_pool_size(e, l->n);
     return true;
 }

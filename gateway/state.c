@@ -1,0 +1,354 @@
+/* state.c: see state.h. */
+#include "gateway/state.h"
+
+#include <cjson/cJSON.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "lib/clock.h"
+
+#define WEIGHT_MAX 1000
+#define SECOND     1e9
+
+static struct state_answer answer(unsigned status, cJSON *json)
+{
+    struct state_answer a = {status, json ? cJSON_Print(json) : NULL};
+    cJSON_Delete(json);
+    return a;
+}
+
+static struct state_answer refuse(unsigned status, const char *why)
+{
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddStringToObject(j, "error", why);
+    return answer(status, j);
+}
+
+/* ---- breakers ---- */
+
+static void add_counts(cJSON *to, const char *name, const struct breaker_counts *c)
+{
+    cJSON *j = cJSON_AddObjectToObject(to, name);
+    cJSON_AddNumberToObject(j, "requests", (double)c->total);
+    cJSON_AddNumberToObject(j, "failures", (double)c->failures);
+    cJSON_AddNumberToObject(j, "slow", (double)c->slow);
+}
+
+static cJSON *breaker_json(const struct guard *g, uint64_t now)
+{
+    struct breaker_view b = breaker_view(&g->breaker, now);
+    struct retry_budget_view r = retry_budget_view(&g->budget, now);
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddStringToObject(j, "backend", g->name);
+    cJSON_AddStringToObject(j, "state", g->breaker_conf.enabled ? breaker_state_name(b.state) : "off");
+    cJSON_AddNumberToObject(j, "time_left_s", (double)b.time_left_ns / SECOND);
+    cJSON_AddNumberToObject(j, "changes", b.generation);
+    cJSON_AddNumberToObject(j, "failures_in_a_row", b.in_a_row);
+    add_counts(j, "window", &b.window);
+    add_counts(j, "when_it_opened", &b.tripped);
+    cJSON *retries = cJSON_AddObjectToObject(j, "retries");
+    cJSON_AddNumberToObject(retries, "requests", (double)r.requests);
+    cJSON_AddNumberToObject(retries, "retries", (double)r.retries);
+    cJSON_AddNumberToObject(retries, "left", (double)r.left);
+    cJSON *bulkhead = cJSON_AddObjectToObject(j, "bulkhead");
+    cJSON_AddNumberToObject(bulkhead, "inside", bulkhead_inside(&g->bulkhead));
+    cJSON_AddNumberToObject(bulkhead, "max", bulkhead_max(&g->bulkhead));
+    cJSON_AddNumberToObject(bulkhead, "queued", atomic_load_explicit(&g->queued, memory_order_relaxed));
+    return j;
+}
+
+static struct state_answer show_breakers(const struct state_view *v)
+{
+    cJSON *all = cJSON_CreateArray();
+    uint64_t now = clock_now_ns();
+    for (size_t i = 0; i < v->conf->nbackends; i++) {
+        const struct guard *g = guards_named(v->guards, v->conf->backends[i].name);
+        if (g)
+            cJSON_AddItemToArray(all, breaker_json(g, now));
+    }
+    return answer(200, all);
+}
+
+static bool parse_force(const char *text, enum breaker_force *force)
+{
+    static const char *const words[] = {
+        [BREAKER_FORCE_NONE] = "auto", [BREAKER_FORCE_OPEN] = "open", [BREAKER_FORCE_CLOSED] = "closed"};
+    for (size_t i = 0; text && i < sizeof(words) / sizeof(words[0]); i++)
+        if (strcmp(text, words[i]) == 0)
+            return *force = (enum breaker_force)i, true;
+    return false;
+}
+
+static struct state_answer set_breaker(const struct state_view *v, const struct state_ask *ask)
+{
+    enum breaker_force force;
+    struct guard *g = ask->backend ? guards_named(v->guards, ask->backend) : NULL;
+    uint64_t now = clock_now_ns();
+    if (!g)
+        return refuse(404, "there is no such backend");
+    if (!parse_force(ask->state, &force))
+        return refuse(400, "state is open, closed or auto");
+    if (!g->breaker_conf.enabled)
+        return refuse(409, "the breaker of this backend is off in the configuration");
+    log_printf(v->log, LOG_INFO, "admin: breaker of backend %s set to %s", g->name, ask->state);
+    guard_tell(g, breaker_force(&g->breaker, force, now), v->log);
+    return answer(200, breaker_json(g, now));
+}
+
+/* ---- servers ---- */
+
+static const char *fitness_name(const struct endpoint *e, const struct ejection_view *fit, uint64_t now)
+{
+    return e->by_hand.is_drained                                                 ? "drained"
+           : fit->is_down                                                        ? "down"
+           : fit->is_ejected                                                     ? "ejected"
+           : atomic_load_explicit(&e->down_until_ns, memory_order_relaxed) > now ? "unreachable"
+                                                                                 : "up";
+}
+
+static cJSON *server_json(const struct conf_backend *b, const struct endpoint_list *l, size_t i, uint64_t now)
+{
+    const struct endpoint *e = l->at[i].endpoint;
+    struct ejection_view fit = ejection_view(&e->fit, now);
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddStringToObject(j, "backend", b->name);
+    cJSON_AddStringToObject(j, "server", e->text);
+    cJSON_AddStringToObject(j, "name", e->host_field);
+    cJSON_AddStringToObject(j, "state", fitness_name(e, &fit, now));
+    cJSON_AddNumberToObject(j, "weight", l->at[i].weight);
+    cJSON_AddBoolToObject(j, "backup", l->at[i].is_backup);
+    cJSON_AddNumberToObject(j, "failures_in_a_row", fit.failures);
+    cJSON_AddNumberToObject(j, "ejections_in_a_row", fit.ejections);
+    cJSON_AddNumberToObject(j, "ejected_for_s", (double)fit.time_left_ns / SECOND);
+    return j;
+}
+
+static struct state_answer show_servers(const struct state_view *v)
+{
+    cJSON *all = cJSON_CreateArray();
+    uint64_t now = clock_now_ns();
+    for (size_t i = 0; i < v->conf->nbackends; i++)
+        for (size_t j = 0; v->lists[i] && j < v->lists[i]->n; j++)
+            cJSON_AddItemToArray(all, server_json(&v->conf->backends[i], v->lists[i], j, now));
+    return answer(200, all);
+}
+
+static bool is_meant(const struct endpoint *e, const char *server)
+{
+    return strcmp(server, e->text) == 0 || strcmp(server, e->host_field) == 0;
+}
+
+/* What is to be set. */
+struct by_hand {
+    bool has_drain, drain, has_weight;
+    uint64_t weight;
+};
+
+static bool parse_by_hand(const struct state_ask *ask, struct by_hand *out)
+{
+    *out = (struct by_hand){.has_drain = ask->drain, .has_weight = ask->weight};
+    if (ask->drain)
+        out->drain = strcmp(ask->drain, "yes") == 0;
+    if (ask->drain && !out->drain && strcmp(ask->drain, "no") != 0)
+        return false;
+    if (ask->weight && !slice_to_u64(slice_of(ask->weight), WEIGHT_MAX, &out->weight))
+        return false;
+    return ask->drain || ask->weight;
+}
+
+static struct state_answer set_servers(const struct state_view *v, size_t backend,
+                                       const struct state_ask *ask, const struct by_hand *set)
+{
+    const struct endpoint_list *l = v->lists[backend];
+    size_t n = 0;
+    for (size_t i = 0; l && i < l->n; i++) {
+        struct endpoint *e = l->at[i].endpoint;
+        if (!is_meant(e, ask->server))
+            continue;
+        if (set->has_drain)
+            e->by_hand.is_drained = set->drain;
+        if (set->has_weight)
+            e->by_hand.weight = (unsigned)set->weight;
+        log_printf(v->log, LOG_INFO, "admin: server %s of backend %s: drain %s, weight %u", e->text,
+                   v->conf->backends[backend].name, e->by_hand.is_drained ? "yes" : "no", e->by_hand.weight);
+        n++;
+    }
+    if (n == 0)
+        return refuse(404, "there is no such server");
+    v->relist(v->ctx, backend); /* the lists of V are gone after this */
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddNumberToObject(j, "changed", (double)n);
+    return answer(200, j);
+}
+
+static struct state_answer set_server(const struct state_view *v, const struct state_ask *ask)
+{
+    struct by_hand set;
+    if (!ask->backend || !ask->server || !parse_by_hand(ask, &set))
+        return refuse(400, "backend, server, and drain=yes or no or weight=0 to 1000 are wanted");
+    for (size_t i = 0; i < v->conf->nbackends; i++)
+        if (strcmp(v->conf->backends[i].name, ask->backend) == 0)
+            return set_servers(v, i, ask, &set);
+    return refuse(404, "there is no such backend");
+}
+
+/* ---- limits ---- */
+
+static const char *const table_names[LIMIT_TABLES] = {"minute", "hour", "longer"};
+
+static struct state_answer show_limits(const struct state_view *v)
+{
+    cJSON *all = cJSON_CreateArray();
+    for (unsigned i = 0; i < LIMIT_TABLES; i++) {
+        struct bucket_usage u = limiter_usage(v->limiter, i, clock_now_ns());
+        cJSON *j = cJSON_CreateObject();
+        cJSON_AddStringToObject(j, "fills_within", table_names[i]);
+        cJSON_AddNumberToObject(j, "slots", (double)u.slots);
+        cJSON_AddNumberToObject(j, "clients", (double)u.held);
+        cJSON_AddNumberToObject(j, "clients_in_debt", (double)u.in_debt);
+        cJSON_AddNumberToObject(j, "evicted", (double)u.evicted);
+        cJSON_AddNumberToObject(j, "overflowed", (double)u.overflowed);
+        cJSON_AddItemToArray(all, j);
+    }
+    return answer(200, all);
+}
+
+struct state_answer state_handle(const struct state_view *v, const struct state_ask *ask)
+{
+    if (strcmp(ask->path, "/breakers") == 0)
+        return ask->is_post ? set_breaker(v, ask) : show_breakers(v);
+    if (strcmp(ask->path, "/servers") == 0)
+        return ask->is_post ? set_server(v, ask) : show_servers(v);
+    if (strcmp(ask->path, "/limits") == 0)
+        return ask->is_post ? refuse(405, "limits are only shown") : show_limits(v);
+    return refuse(404, "there is no such page");
+}
+
+/* ---- metrics ---- */
+
+static void family(FILE *out, const char *name, const char *type, const char *help)
+{
+    fprintf(out, "# HELP tollgate_%s %s\n# TYPE tollgate_%s %s\n", name, help, name, type);
+}
+
+/* A value of a label, with what has to be escaped. */
+static void label(FILE *out, const char *name, const char *value)
+{
+    fprintf(out, "%s=\"", name);
+    for (; *value; value++) {
+        if (*value == '"' || *value == '\\')
+            fputc('\\', out);
+        fputc(*value, out);
+    }
+    fputc('"', out);
+}
+
+/* 0 closed, 1 half-open, 2 open, whether forced or not. */
+static unsigned state_number(enum breaker_state s)
+{
+    return s == BREAKER_HALF_OPEN ? 1 : s == BREAKER_OPEN || s == BREAKER_FORCED_OPEN ? 2 : 0;
+}
+
+typedef void print_guard(FILE *out, const char *name, const struct guard *g, uint64_t now);
+
+static void print_sample(FILE *out, const char *name, const struct guard *g, uint64_t value)
+{
+    fprintf(out, "tollgate_%s{", name);
+    label(out, "backend", g->name);
+    fprintf(out, "} %" PRIu64 "\n", value);
+}
+
+static void print_state(FILE *out, const char *name, const struct guard *g, uint64_t now)
+{
+    if (g->breaker_conf.enabled)
+        print_sample(out, name, g, state_number(breaker_view(&g->breaker, now).state));
+}
+
+static void print_transitions(FILE *out, const char *name, const struct guard *g, uint64_t now)
+{
+    struct breaker_view b = breaker_view(&g->breaker, now);
+    for (size_t i = 1; g->breaker_conf.enabled && i < BREAKER_NEVENTS; i++) {
+        fprintf(out, "tollgate_%s{", name);
+        label(out, "backend", g->name);
+        fputc(',', out);
+        label(out, "change", breaker_event_name((enum breaker_event)i));
+        fprintf(out, "} %" PRIu64 "\n", b.events[i]);
+    }
+}
+
+static void print_left(FILE *out, const char *name, const struct guard *g, uint64_t now)
+{
+    print_sample(out, name, g, retry_budget_view(&g->budget, now).left);
+}
+
+static void print_inside(FILE *out, const char *name, const struct guard *g, uint64_t now)
+{
+    (void)now;
+    if (g->bulkhead_conf.max > 0)
+        print_sample(out, name, g, bulkhead_inside(&g->bulkhead));
+}
+
+static void print_room(FILE *out, const char *name, const struct guard *g, uint64_t now)
+{
+    (void)now;
+    if (g->bulkhead_conf.max > 0)
+        print_sample(out, name, g, bulkhead_max(&g->bulkhead));
+}
+
+static void print_queued(FILE *out, const char *name, const struct guard *g, uint64_t now)
+{
+    (void)now;
+    if (g->bulkhead_conf.max > 0)
+        print_sample(out, name, g, atomic_load_explicit(&g->queued, memory_order_relaxed));
+}
+
+static const struct {
+    const char *name, *type, *help;
+    print_guard *print;
+} guard_families[] = {
+    {"breaker_state", "gauge", "State of the backend's breaker: 0 closed, 1 half-open, 2 open.", print_state},
+    {"breaker_transitions_total", "counter", "Changes of the backend's breaker.", print_transitions},
+    {"retry_budget_left", "gauge", "Retries that the backend's budget has left now.", print_left},
+    {"bulkhead_in_flight", "gauge", "Requests that the backend's bulkhead has let in.", print_inside},
+    {"bulkhead_max", "gauge", "Requests that it lets in at once.", print_room},
+    {"bulkhead_queued", "gauge", "Requests that wait before it.", print_queued},
+};
+
+static void print_servers(const struct state_view *v, FILE *out)
+{
+    uint64_t now = clock_now_ns();
+    family(out, "server_up", "gauge", "Whether the server is given requests.");
+    for (size_t i = 0; i < v->conf->nbackends; i++)
+        for (size_t j = 0; v->lists[i] && j < v->lists[i]->n; j++) {
+            const struct endpoint *e = v->lists[i]->at[j].endpoint;
+            struct ejection_view fit = ejection_view(&e->fit, now);
+            fputs("tollgate_server_up{", out);
+            label(out, "backend", v->conf->backends[i].name);
+            fputc(',', out);
+            label(out, "server", e->text);
+            fprintf(out, "} %d\n", strcmp(fitness_name(e, &fit, now), "up") == 0);
+        }
+}
+
+static void print_tables(const struct state_view *v, FILE *out)
+{
+    family(out, "ratelimit_clients", "gauge", "Clients that limits remember, about.");
+    for (unsigned i = 0; i < LIMIT_TABLES; i++)
+        fprintf(out, "tollgate_ratelimit_clients{fills_within=\"%s\"} %zu\n", table_names[i],
+                limiter_usage(v->limiter, i, clock_now_ns()).held);
+}
+
+void state_metrics(const struct state_view *v, FILE *out)
+{
+    uint64_t now = clock_now_ns();
+    for (size_t f = 0; f < sizeof(guard_families) / sizeof(guard_families[0]); f++) {
+        family(out, guard_families[f].name, guard_families[f].type, guard_families[f].help);
+        for (size_t i = 0; i < v->conf->nbackends; i++) {
+            const struct guard *g = guards_named(v->guards, v->conf->backends[i].name);
+            if (g)
+                guard_families[f].print(out, guard_families[f].name, g, now);
+        }
+    }
+    print_servers(v, out);
+    print_tables(v, out);
+}

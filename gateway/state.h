@@ -1,0 +1,56 @@
+/*
+ * state.h: what an operator sees and changes by hand while the gateway runs: breakers, servers, limits.
+ *
+ *     GET  /breakers                               every backend's breaker, budget and bulkhead
+ *     POST /breakers?backend=users&state=open      open, closed, or auto: let it work by itself again
+ *     GET  /servers                                every address of every backend
+ *     POST /servers?backend=users&server=10.0.0.3:9000&drain=yes
+ *     POST /servers?backend=users&server=users-1:9000&weight=5      0: as configured
+ *     GET  /limits                                 how full the tables of buckets are
+ *
+ * A server is named by its address, or by its name and port in the configuration, which means all its
+ * addresses. Drained, it gets no new request; what is under way goes on. What was set by hand holds over a
+ * reload, as long as the server's or the backend's own part of the configuration stays the same, and is gone
+ * with the process. Every change is logged.
+ *
+ * Control thread only.
+ */
+#ifndef GATEWAY_STATE_H
+#define GATEWAY_STATE_H
+
+#include <stdio.h>
+
+#include "gateway/guard.h"
+#include "gateway/limit.h"
+#include "gateway/log.h"
+#include "gateway/snapshot.h"
+
+/* What is looked at; everything is lent. */
+struct state_view {
+    const struct conf *conf;
+    struct guards *guards;
+    struct limiter *limiter;
+    struct log *log;
+    struct endpoint_list *const *lists;        /* by backend; NULL: no address is known */
+    void (*relist)(void *ctx, size_t backend); /* weights or drains of the backend's endpoints have changed */
+    void *ctx;
+};
+
+/* A request; parameters are NULL when they are not there. */
+struct state_ask {
+    const char *path; /* "/breakers" */
+    bool is_post;
+    const char *backend, *server, *state, *drain, *weight;
+};
+
+struct state_answer {
+    unsigned status;
+    char *json; /* from malloc; NULL: memory is short */
+};
+
+MUST_USE struct state_answer state_handle(const struct state_view *v, const struct state_ask *ask);
+
+/* Families of metrics about the same things. */
+void state_metrics(const struct state_view *v, FILE *out);
+
+#endif
