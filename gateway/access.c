@@ -9,7 +9,10 @@
 
 #include "gateway/jwks_source.h"
 #include "gateway/logins.h"
+#include "gateway/answer.h"
+#include "gateway/headers.h"
 #include "gateway/path.h"
+#include "gateway/subrequest.h"
 #include "lib/base64.h"
 #include "lib/clock.h"
 
@@ -22,10 +25,11 @@
 enum verdict { ADMITTED, REFUSED, WAITING };
 
 enum refusal {
-    REFUSAL_WRONG = 1,  /* a credential that is not good */
-    REFUSAL_SCOPE = 2,  /* good, but not for this */
-    REFUSAL_UNSURE = 4, /* nobody can tell now */
-    REFUSAL_OFTEN = 8,  /* too many logins */
+    REFUSAL_WRONG = 1,     /* a credential that is not good */
+    REFUSAL_SCOPE = 2,     /* good, but not for this */
+    REFUSAL_UNSURE = 4,    /* nobody can tell now */
+    REFUSAL_OFTEN = 8,     /* too many logins */
+    REFUSAL_ANSWERED = 16, /* the service that was asked has an answer for the client */
 };
 
 static enum verdict refuse(struct exchange *x, unsigned refusal)
@@ -281,12 +285,76 @@ static enum verdict try_jwt(struct exchange *x, const struct conf_auth *auth, st
     return r == JWT_OK ? admit(x, auth, x->access.jwt.sub) : wrong(x, auth, jwt_result_text(r));
 }
 
+/* ---- a service that is asked ---- */
+
+static struct slice answered_field(const struct exchange *x, const char *name)
+{
+    struct subrequest_answer answer;
+    if (!name || !x->access.asked || !subrequest_result(x->access.asked, &answer))
+        return (struct slice){"", 0};
+    const struct http_field *f = http_find(answer.fields, slice_of(name));
+    return f ? f->value : (struct slice){"", 0};
+}
+
+static enum verdict try_service(struct exchange *x, const struct conf_auth *auth);
+
+static enum verdict ask_service(struct exchange *x, const struct conf_auth *auth)
+{
+    const struct subrequest_ask ask = {
+        .backend = auth->backend,
+        .head = headers_auth_request(x, auth->path),
+        .timeout_ms = auth->timeout_ms,
+    };
+    x->access.has_asked = true;
+    subrequest_end(x->access.asked);
+    x->access.asked = ask.head.len > 0 ? subrequest_start(x, &ask) : NULL;
+    if (!x->access.asked)
+        return refuse(x, REFUSAL_UNSURE);
+    return subrequest_is_over(x->access.asked) ? try_service(x, auth) : WAITING;
+}
+
+/* 2xx lets in; what else it says below 500 is the client's answer; all other endings let nobody in. */
+static enum verdict try_service(struct exchange *x, const struct conf_auth *auth)
+{
+    struct subrequest_answer answer;
+    if (!x->access.has_asked)
+        return ask_service(x, auth);
+    if (!subrequest_result(x->access.asked, &answer) || answer.status >= 500)
+        return refuse(x, REFUSAL_UNSURE);
+    if (answer.status < 300) {
+        bool ok = true; /* the log wants it when the answer is gone */
+        struct slice consumer = arena_slice(&x->arena, answered_field(x, auth->consumer), &ok);
+        return ok ? admit(x, auth, consumer) : refuse(x, REFUSAL_UNSURE);
+    }
+    err_set(&x->err, ERR_CLIENT, "%s: it says %u", auth->name, answer.status);
+    return refuse(x, REFUSAL_ANSWERED);
+}
+
+/* What the service answered goes to the client. */
+static bool pass_on(struct exchange *x, const struct subrequest_answer *answer)
+{
+    static const char *const names[] = {"Content-Type", "WWW-Authenticate", "Location",
+                                        "Set-Cookie",   "Cache-Control",    "Retry-After"};
+    bool ok = answer_empty(x, answer->status);
+    for (size_t i = 0; i < answer->fields.n; i++)
+        for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++)
+            if (slice_eq_nocase(answer->fields.at[i].name, slice_of(names[n])))
+                ok = reply_add(x, slice_of(names[n]),
+                               arena_slice(&x->arena, answer->fields.at[i].value, &ok)) &&
+                     ok;
+    x->reply.body = REPLY_BYTES;
+    x->reply.bytes = arena_slice(&x->arena, answer->body, &ok);
+    return ok;
+}
+
 /* ---- answers ---- */
 
 static void challenge(struct exchange *x, const struct conf_auth *auth)
 {
     const unsigned refusals = x->access.refusals;
     const char *text = NULL;
+    if (auth->kind == AUTH_EXTERNAL)
+        return;
     if (auth->kind == AUTH_USERS)
         text = arena_printf(&x->arena, "Basic realm=\"%s\", charset=\"UTF-8\"", auth->realm);
     else if (auth->kind == AUTH_KEYS)
@@ -308,6 +376,12 @@ static enum step_result turn_away(struct exchange *x)
                          : refusals & REFUSAL_OFTEN ? REASON_LIMITED
                          : refusals & REFUSAL_SCOPE ? REASON_FORBIDDEN
                                                     : REASON_UNAUTHORIZED;
+    struct subrequest_answer answer;
+    if ((refusals & REFUSAL_ANSWERED) && !(refusals & REFUSAL_UNSURE) &&
+        subrequest_result(x->access.asked, &answer) && pass_on(x, &answer)) {
+        x->record.reason = answer.status == 401 ? REASON_UNAUTHORIZED : REASON_FORBIDDEN;
+        return STEP_REPLY;
+    }
     if (reason == REASON_UNAUTHORIZED || reason == REASON_FORBIDDEN)
         for (size_t i = 0; i < r->nauths; i++)
             challenge(x, &exchange_conf(x)->auths[r->auths[i]]);
@@ -348,6 +422,8 @@ static enum verdict try(struct exchange *x, size_t index)
         return try_keys(x, auth);
     if (auth->kind == AUTH_USERS)
         return try_users(x, auth);
+    if (auth->kind == AUTH_EXTERNAL)
+        return try_service(x, auth);
     return try_jwt(x, auth, x->use->snapshot->jwks[index]);
 }
 
@@ -359,7 +435,7 @@ enum step_result access_step(struct exchange *x)
         return refuse_network(x, "the route");
     if (r->nauths == 0)
         return STEP_PASS;
-    if (a->login || wheel_is_set(&a->timer))
+    if (a->login || wheel_is_set(&a->timer) || (a->asked && !subrequest_is_over(a->asked)))
         return STEP_PARK;
     for (; a->next < r->nauths; a->next++) {
         enum verdict v = try(x, r->auths[a->next]);
@@ -379,6 +455,8 @@ void access_undo(struct exchange *x)
     login_forget(x->access.login);
     x->access.login = NULL;
     wheel_cancel(&x->access.timer);
+    subrequest_end(x->access.asked);
+    x->access.asked = NULL;
 }
 
 /* ---- what others want to know ---- */
@@ -386,7 +464,7 @@ void access_undo(struct exchange *x)
 bool access_claim(struct exchange *x, struct slice name, struct slice *value)
 {
     const struct access *a = &x->access;
-    if (!a->by || a->by->kind == AUTH_USERS)
+    if (!a->by || a->by->kind == AUTH_USERS || a->by->kind == AUTH_EXTERNAL)
         return false;
     if (a->by->kind == AUTH_JWT)
         return jwt_claim(&a->jwt, name, &x->arena, value);
@@ -397,7 +475,7 @@ bool access_claim(struct exchange *x, struct slice name, struct slice *value)
 /* Whether AUTH looks for a credential in that field. */
 static bool looks_in(const struct conf_auth *auth, struct slice name)
 {
-    const char *header = auth->kind == AUTH_USERS ? "Authorization" : auth->header;
+    const char *header = auth->kind == AUTH_USERS ? "Authorization" : auth->header; /* NULL: of a service */
     return header && slice_eq_nocase(name, slice_of(header));
 }
 
@@ -409,6 +487,9 @@ bool access_owns(const struct exchange *x, struct slice name)
         const struct conf_auth *auth = &exchange_conf(x)->auths[r->auths[i]];
         for (size_t c = 0; c < auth->nclaim_headers; c++)
             if (slice_eq_nocase(name, slice_of(auth->claim_headers[c].name)))
+                return true;
+        for (size_t c = 0; c < auth->ncopied; c++)
+            if (slice_eq_nocase(name, slice_of(auth->copied[c])))
                 return true;
         if (looks_in(auth, name) && auth == x->access.by)
             return !auth->forward;
@@ -434,6 +515,8 @@ void access_add(struct exchange *x, struct buf *b)
     if (!auth)
         return;
     add_field(b, SLICE(CONSUMER), x->access.consumer);
+    for (size_t i = 0; i < auth->ncopied; i++)
+        add_field(b, slice_of(auth->copied[i]), answered_field(x, auth->copied[i]));
     for (size_t i = 0; i < auth->nclaim_headers; i++)
         if (access_claim(x, slice_of(auth->claim_headers[i].claim), &value))
             add_field(b, slice_of(auth->claim_headers[i].name), value);

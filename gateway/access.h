@@ -2,9 +2,9 @@
  * access.h: may this client use this route?
  *
  * A step of the path, behind the route and before its limits. A route names the ways to say who one is (API
- * keys, users with passwords, JSON web tokens); any of them suffices, and they are tried in the order of the
- * route. Who came is kept for what follows: limits by consumer, tiers by plan, fields for the backend, the
- * log.
+ * keys, users with passwords, JSON web tokens, a service that is asked); any of them suffices, and they are
+ * tried in the order of the route. Who came is kept for what follows: limits by consumer, tiers by plan,
+ * fields for the backend, the log.
  *
  *     from a network that is not let in  403
  *     no credential, or a wrong one      401, with a challenge for each way
@@ -22,6 +22,7 @@
 
 struct exchange;
 struct login;
+struct subrequest;
 
 /* What an exchange has to do with it. */
 struct access {
@@ -29,6 +30,7 @@ struct access {
     struct slice consumer;      /* who: id of an API key, user, subject of a token; may be empty */
     struct slice plan;          /* its tier of limits; may be empty */
     const struct api_key *key;  /* AUTH_KEYS */
+    struct subrequest *asked;   /* AUTH_EXTERNAL; NULL: nobody was */
     struct jwt jwt;             /* AUTH_JWT */
 
     size_t next;         /* of the route's ways, the one to try */

@@ -9,7 +9,7 @@
 #define FAULTS_ROOM 8192 /* bytes of what is told of one file */
 
 static const char *const section_names[] = {
-    [AUTH_KEYS] = "api_keys", [AUTH_USERS] = "users", [AUTH_JWT] = "jwt"};
+    [AUTH_KEYS] = "api_keys", [AUTH_USERS] = "users", [AUTH_JWT] = "jwt", [AUTH_EXTERNAL] = "auth_request"};
 #define KINDS (sizeof(section_names) / sizeof(section_names[0]))
 
 static const struct conf_section *section_of(enum conf_auth_kind kind)
@@ -230,6 +230,37 @@ static void build_claim_headers(const struct build *b)
     }
 }
 
+/* ---- a service that is asked ---- */
+
+static bool find_backend(const struct build *b, const char *name)
+{
+    const struct conf *c = b->load->conf;
+    for (size_t i = 0; i < c->nbackends; i++)
+        if (strcmp(c->backends[i].name, name) == 0)
+            return b->auth->backend = i, true;
+    return false;
+}
+
+static void build_external(const struct build *b)
+{
+    int place;
+    bool is_given;
+    struct conf_auth *a = b->auth;
+    const struct conf_option *o = conf_schema_get(section_of(AUTH_EXTERNAL), "backend");
+    const char *name = conf_text(b->load, b->node, o, &place, &is_given);
+    if (!is_given && !conf_node_has_gaps(b->node))
+        conf_mistake(b->load->report, b->place, "auth_request \"%s\" needs a backend", a->name);
+    else if (name && !find_backend(b, name))
+        conf_mistake(b->load->report, place, "unknown backend '%s'", name);
+    if (a->path[0] != '/' || strpbrk(a->path, " \t\r\n#"))
+        conf_mistake(b->load->report, place_of(b, "path", 0),
+                     "path: '%s' is no path: it begins with '/' and has no white space", a->path);
+    for (size_t i = 0; i < a->ncopied; i++)
+        if (!http_is_token(slice_of(a->copied[i])) || http_is_hop_by_hop(slice_of(a->copied[i])))
+            conf_mistake(b->load->report, place_of(b, "copy", i),
+                         "copy: '%s' is not the name of a header field", a->copied[i]);
+}
+
 /* ---- whole sections ---- */
 
 static void check_name(const struct build *b, const struct conf_auth *at, size_t before)
@@ -249,7 +280,7 @@ static void check_name(const struct build *b, const struct conf_auth *at, size_t
 static void check_places(const struct build *b)
 {
     const struct conf_auth *a = b->auth;
-    if (a->kind != AUTH_USERS && !a->header && !a->query && !a->cookie)
+    if ((a->kind == AUTH_KEYS || a->kind == AUTH_JWT) && !a->header && !a->query && !a->cookie)
         conf_mistake(b->load->report, b->place, "%s \"%s\" looks nowhere: it needs header%s",
                      section_names[a->kind], a->name, a->kind == AUTH_KEYS ? " or query" : " or cookie");
     if (a->header && !http_is_token(slice_of(a->header)))
@@ -269,10 +300,12 @@ static void build_one(const struct build *b)
     check_places(b);
     if (!a->realm)
         a->realm = a->name;
-    if (a->kind != AUTH_JWT) {
+    if (a->kind == AUTH_KEYS || a->kind == AUTH_USERS)
         read_people(b);
+    if (a->kind == AUTH_EXTERNAL)
+        build_external(b);
+    if (a->kind != AUTH_JWT)
         return;
-    }
     build_sources(b);
     build_policy(b);
     build_claim_headers(b);
@@ -341,8 +374,8 @@ static bool find_auth(struct conf_load *load, const char *name, int place, size_
         }
     }
     const char *meant = names ? nearest(slice_of(name), names, c->nauths) : NULL;
-    conf_mistake(load->report, place, "auth: there is no api_keys, users or jwt '%s'%s%s%s", name,
-                 meant ? "; did you mean '" : "", meant ? meant : "", meant ? "'?" : "");
+    conf_mistake(load->report, place, "auth: there is no api_keys, users, jwt or auth_request '%s'%s%s%s",
+                 name, meant ? "; did you mean '" : "", meant ? meant : "", meant ? "'?" : "");
     return false;
 }
 
@@ -387,6 +420,11 @@ void conf_print_auths(const struct conf *c, FILE *out)
         fprintf(out, "\n%s ", section_names[a->kind]);
         conf_print_quoted(a->name, out);
         fputs(" {\n", out);
+        if (a->kind == AUTH_EXTERNAL) {
+            fputs("  backend = ", out);
+            conf_print_quoted(c->backends[a->backend].name, out);
+            fputc('\n', out);
+        }
         conf_print(section_of(a->kind), a, out, 2);
         print_claim_headers(a, out);
         fputs("}\n", out);

@@ -13,7 +13,7 @@
 #include "lib/jwt.h"
 #include "lib/password.h"
 
-enum conf_auth_kind { AUTH_KEYS, AUTH_USERS, AUTH_JWT };
+enum conf_auth_kind { AUTH_KEYS, AUTH_USERS, AUTH_JWT, AUTH_EXTERNAL };
 
 /* A claim that is told to the backend. */
 struct conf_claim_header {
@@ -45,6 +45,13 @@ struct conf_auth {
     uint32_t leeway_ms, max_age_ms;
     struct conf_claim_header *claim_headers;
     size_t nclaim_headers;
+
+    size_t backend;      /* AUTH_EXTERNAL: that is asked; index into conf.backends */
+    const char *path;    /* what it is asked for */
+    const char **copied; /* fields of its answer for the backend of the route */
+    size_t ncopied;
+    const char *consumer; /* field of its answer that says who it is; NULL: none */
+    uint32_t timeout_ms;  /* default 1 s */
 
     struct api_keys *keys;        /* AUTH_KEYS; owned */
     struct password_users *users; /* AUTH_USERS; owned */

@@ -253,7 +253,7 @@ void conf_build(struct conf_load *load, const struct conf_node *root)
     build_admin(load, root);
     build_client(load, root);
     build_log(load, root);
-    conf_build_auths(load, root);
     conf_build_backends(load, root);
+    conf_build_auths(load, root);
     conf_build_routes(load, root, !conf_node_has_gaps(root));
 }

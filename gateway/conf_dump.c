@@ -230,9 +230,9 @@ void conf_dump(const struct conf *c, FILE *out)
     conf_print(section_of("client"), &c->client, out, 2);
     fputs("}\n", out);
     print_log(&c->log, out);
-    conf_print_auths(c, out);
     for (size_t i = 0; i < c->nbackends; i++)
         print_backend(&c->backends[i], out);
+    conf_print_auths(c, out);
     for (size_t i = 0; i < c->nroutes; i++)
         print_route(c, &c->routes[i], out);
 }

@@ -398,6 +398,8 @@ static void check_used(struct conf_load *load, const struct conf_node *root)
         for (size_t j = 0; j < c->nroutes; j++)
             is_used |= (c->routes[j].action == ACTION_PROXY && c->routes[j].backend == i) ||
                        (c->routes[j].fallback.has_backend && c->routes[j].fallback.backend == i);
+        for (size_t j = 0; j < c->nauths; j++)
+            is_used |= c->auths[j].kind == AUTH_EXTERNAL && c->auths[j].backend == i;
         if (!is_used)
             conf_warning(load->report, conf_node_title(conf_node_section(root, "backend", i)).place,
                          "backend \"%s\" is used by no route", c->backends[i].name);

@@ -113,6 +113,16 @@ static const struct conf_option jwt_rows[] = {
 };
 static const struct conf_section jwt_section = {"jwt", "its name", true, ROWS(jwt_rows)};
 
+static const struct conf_option auth_request_rows[] = {
+    {"backend", CONF_TEXT, NULL, 1, KB, OWN_CODE},
+    {"path", CONF_TEXT, "/", 1, 4 * KB, FIELD(conf_auth, path)},
+    {"copy", CONF_LIST, .min = 1, .max = 128, LIST(conf_auth, copied, ncopied)},
+    {"consumer", CONF_TEXT, NULL, 1, 128, FIELD(conf_auth, consumer)},
+    {"timeout", CONF_TIME, "1s", 1, HOUR, FIELD(conf_auth, timeout_ms)},
+};
+static const struct conf_section auth_request_section = {"auth_request", "its name", true,
+                                                         ROWS(auth_request_rows)};
+
 /* ---- backend ---- */
 
 static const struct conf_option server_rows[] = {
@@ -331,6 +341,7 @@ static const struct conf_option root_rows[] = {
     {"api_keys", CONF_SECTION, .section = &api_keys_section},
     {"users", CONF_SECTION, .section = &users_section},
     {"jwt", CONF_SECTION, .section = &jwt_section},
+    {"auth_request", CONF_SECTION, .section = &auth_request_section},
     {"backend", CONF_SECTION, .section = &backend_section},
     {"route", CONF_SECTION, .section = &route_section},
 };

@@ -274,6 +274,13 @@ static void add_framing(struct exchange *x, struct buf *b)
     }
 }
 
+/* What tells the service which request it is asked about: the client has no say in these. */
+static bool is_asked_about(struct slice name)
+{
+    return slice_eq_nocase(name, SLICE("X-Forwarded-Method")) ||
+           slice_eq_nocase(name, SLICE("X-Forwarded-Uri")) || slice_eq_nocase(name, SLICE("Range"));
+}
+
 struct slice headers_request(struct exchange *x, const char *server)
 {
     struct buf b = worker_scratch(x->worker);
@@ -292,6 +299,32 @@ struct slice headers_request(struct exchange *x, const char *server)
     if (b.failed)
         return (struct slice){"", 0};
     return arena_slice(&x->arena, buf_slice(&b), &ok);
+}
+
+struct slice headers_auth_request(struct exchange *x, const char *path)
+{
+    struct buf b = worker_scratch(x->worker);
+    struct named named;
+    bool ok = true;
+    buf_printf(&b, "GET %s HTTP/1.1\r\n", path);
+    add_field(&b, SLICE("Host"), x->authority.len > 0 ? x->authority : SLICE("localhost"));
+    read_connection(x->fields, &named);
+    for (size_t i = 0; i < x->fields.n; i++) {
+        const struct http_field *f = &x->fields.at[i];
+        enum role role = request_role(f->name);
+        if (role == ROLE_DROP || role == ROLE_FORWARDED || is_asked_about(f->name) ||
+            (named.n > 0 && role != ROLE_PROTECTED && is_named(&named, f->name)))
+            continue;
+        add_field(&b, f->name, f->value);
+    }
+    add_forwarded(x, &b);
+    add_field(&b, SLICE("X-Forwarded-Method"), x->record.method);
+    buf_add(&b, SLICE("X-Forwarded-Uri: "));
+    buf_add(&b, x->path);
+    buf_add(&b, x->uri.has_query ? SLICE("?") : SLICE(""));
+    buf_add(&b, x->uri.query);
+    buf_add(&b, SLICE("\r\n\r\n"));
+    return b.failed ? (struct slice){"", 0} : arena_slice(&x->arena, buf_slice(&b), &ok);
 }
 
 /* ---- towards the client ---- */

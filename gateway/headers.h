@@ -18,6 +18,11 @@
  * Empty when it does not fit. */
 struct slice headers_request(struct exchange *x, const char *server);
 
+/* The head of the request that asks a service for PATH whether the client's request may pass: its fields,
+ * which request it is (X-Forwarded-Method, X-Forwarded-Uri), no body. In the arena; empty when it does not
+ * fit. */
+struct slice headers_auth_request(struct exchange *x, const char *path);
+
 /* Fill x->reply with the fields of the backend's answer. ANSWER's bytes may be changed (names and values get
  * their NULs) and must live as long as the exchange. False when memory is short. */
 MUST_USE bool headers_answer(struct exchange *x, const struct http1_response *answer);

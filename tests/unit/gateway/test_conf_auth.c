@@ -48,8 +48,8 @@ static const struct conf_case cases[] = {
      "1: realm: quotes, backslashes and control characters cannot be told\n", true},
     {"route \"/x\" { backend = b auth = {\"good\", \"godo\", \"zzzzz\"} }\nusers \"good\" { file = "
      "\"good.users\" }",
-     "1: auth: there is no api_keys, users or jwt 'godo'; did you mean 'good'?\n"
-     "1: auth: there is no api_keys, users or jwt 'zzzzz'\n",
+     "1: auth: there is no api_keys, users, jwt or auth_request 'godo'; did you mean 'good'?\n"
+     "1: auth: there is no api_keys, users, jwt or auth_request 'zzzzz'\n",
      true},
     {"route \"/x\" { backend = b auth = \"u\" scope = \"s\" }\nusers \"u\" { file = \"good.users\" }",
      "1: scope: only tokens and API keys have scopes: the route needs one of them in its auth\n", true},
