@@ -41,7 +41,7 @@ static bool add_retry_after(struct exchange *x, unsigned status)
     char text[24];
     bool ok = true;
     if (x->retry_after_s == 0)
-        return status != 503 || reply_add(x, SLICE("Retry-After"), SLICE("1"));
+        return (status != 503 && status != 429) || reply_add(x, SLICE("Retry-After"), SLICE("1"));
     int n = snprintf(text, sizeof(text), "%" PRIu64, x->retry_after_s);
     struct slice value = arena_slice(&x->arena, (struct slice){text, (size_t)n}, &ok);
     return ok && reply_add(x, SLICE("Retry-After"), value);

@@ -173,6 +173,8 @@ struct conf_route {
     size_t nscopes;
     struct conf_limit *limits;
     size_t nlimits;
+    struct conf_concurrency *concurrencies;
+    size_t nconcurrencies;
     struct conf_fallback fallback;
     uint64_t max_body; /* bytes of a request body; 0: no bound (the default) */
     bool forwarded;    /* also send Forwarded (RFC 7239); default no */

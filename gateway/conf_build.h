@@ -26,9 +26,11 @@ void conf_build_edits(struct conf_load *load, const struct conf_node *node, cons
 struct cidr *conf_build_cidrs(struct conf_load *load, const struct conf_node *node,
                               const struct conf_option *o, size_t *n);
 
-/* conf_limit.c: the limits of a route, read and printed. */
+/* conf_limit.c: the limits of a route, and its bounds on requests at once, read and printed. */
 void conf_build_limits(struct conf_load *load, const struct conf_node *node, struct conf_route *r);
 void conf_print_limits(const struct conf_route *r, FILE *out);
+void conf_build_concurrency(struct conf_load *load, const struct conf_node *node, struct conf_route *r);
+void conf_print_concurrency(const struct conf_route *r, FILE *out);
 
 /* conf_cors.c: the lists allow and deny of NODE; the section cors of a route, whose methods are there. */
 void conf_build_networks(struct conf_load *load, const struct conf_node *node,

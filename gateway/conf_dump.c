@@ -214,6 +214,7 @@ static void print_route(const struct conf *c, const struct conf_route *r, FILE *
     conf_print_cors(r, out);
     conf_print_route_auths(c, r, out);
     conf_print_limits(r, out);
+    conf_print_concurrency(r, out);
     print_fallback(c, r, out);
     fputs("}\n", out);
 }

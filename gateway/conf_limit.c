@@ -1,6 +1,7 @@
 /* conf_limit.c: the limits of a route; see conf_build.h. */
 #include "gateway/conf_build.h"
 #include "lib/clock.h"
+#include "lib/hash.h"
 #include "lib/token_bucket.h"
 
 static const struct conf_section *limit_section(void)
@@ -37,22 +38,23 @@ static bool parse_key(struct conf_load *load, const char *text, struct conf_key 
                        text);
 }
 
-static void build_keys(struct conf_load *load, const struct conf_node *node, struct conf_limit *l)
+static void build_keys(struct conf_load *load, const struct conf_node *node,
+                       const struct conf_section *section, struct conf_keys *keys)
 {
     size_t n;
     int *places;
     struct conf_why why;
-    const char **texts = conf_texts(load, node, conf_schema_get(limit_section(), "key"), &n, &places);
-    l->keys = conf_array(load, n ? n : 1, sizeof(*l->keys));
-    if (!l->keys)
+    const char **texts = conf_texts(load, node, conf_schema_get(section, "key"), &n, &places);
+    keys->at = conf_array(load, n ? n : 1, sizeof(*keys->at));
+    if (!keys->at)
         return;
     for (size_t i = 0; i < n; i++)
-        if (parse_key(load, texts[i], &l->keys[l->nkeys], &why))
-            l->nkeys++;
+        if (parse_key(load, texts[i], &keys->at[keys->n], &why))
+            keys->n++;
         else
             conf_mistake(load->report, places[i], "key: %s", why.text);
     if (n == 0 && conf_node_count(node, "key") == 0)
-        l->keys[l->nkeys++] = (struct conf_key){KEY_IP, NULL};
+        keys->at[keys->n++] = (struct conf_key){KEY_IP, NULL};
 }
 
 /* ---- rates ---- */
@@ -95,7 +97,7 @@ static void build_limit(struct conf_load *load, const struct conf_node *node, st
     conf_bind(load, node, limit_section(), l);
     l->where = conf_report_where(load->report, place);
     check_rate(load, node, &l->rate, &l->burst);
-    build_keys(load, node, l);
+    build_keys(load, node, limit_section(), &l->keys);
     build_tiers(load, node, l);
     l->exempt = conf_build_cidrs(load, node, conf_schema_get(limit_section(), "exempt"), &l->nexempt);
     if (l->rate.per_ms && l->cost > l->burst)
@@ -110,16 +112,44 @@ void conf_build_limits(struct conf_load *load, const struct conf_node *node, str
         build_limit(load, conf_node_section(node, "limit", i), &r->limits[r->nlimits++]);
 }
 
+/* ---- requests at once ---- */
+
+static const struct conf_section *concurrency_section(void)
+{
+    return conf_schema_get(conf_schema_get(&conf_schema, "route")->section, "concurrency")->section;
+}
+
+void conf_build_concurrency(struct conf_load *load, const struct conf_node *node, struct conf_route *r)
+{
+    size_t n = conf_node_count(node, "concurrency");
+    r->concurrencies = conf_array(load, n, sizeof(*r->concurrencies));
+    for (size_t i = 0; r->concurrencies && i < n; i++) {
+        const struct conf_node *one = conf_node_section(node, "concurrency", i);
+        struct conf_concurrency *c = &r->concurrencies[r->nconcurrencies++];
+        int place = conf_node_title(one).place;
+        conf_bind(load, one, concurrency_section(), c);
+        build_keys(load, one, concurrency_section(), &c->keys);
+        c->where = conf_report_where(load->report, place);
+        c->id =
+            c->name ? hash_bytes(c->name, strlen(c->name), 3) : hash_bytes(r->name, strlen(r->name), 4 + i);
+        if (c->max == 0 && !conf_node_has_gaps(one))
+            conf_mistake(load->report, place, "concurrency needs a max of at least 1");
+        if (i == CONF_CONCURRENCY_MAX)
+            conf_mistake(load->report, place, "a route has at most %d sections concurrency",
+                         CONF_CONCURRENCY_MAX);
+    }
+}
+
 /* ---- printing ---- */
 
-static void print_keys(const struct conf_limit *l, FILE *out)
+static void print_keys(const struct conf_keys *keys, FILE *out)
 {
     fputs("    key = {", out);
-    for (size_t i = 0; i < l->nkeys; i++)
+    for (size_t i = 0; i < keys->n; i++)
         for (size_t k = 0; k < KEY_WORDS; k++)
-            if (key_words[k].kind == l->keys[i].kind)
+            if (key_words[k].kind == keys->at[i].kind)
                 fprintf(out, "%s\"%s%s\"", i ? ", " : "", key_words[k].word,
-                        l->keys[i].name ? l->keys[i].name : "");
+                        keys->at[i].name ? keys->at[i].name : "");
     fputs("}\n", out);
 }
 
@@ -129,7 +159,7 @@ void conf_print_limits(const struct conf_route *r, FILE *out)
         const struct conf_limit *l = &r->limits[i];
         fputs("  limit {\n", out);
         conf_print(limit_section(), l, out, 4);
-        print_keys(l, out);
+        print_keys(&l->keys, out);
         conf_print_cidrs("exempt", l->exempt, l->nexempt, 4, out);
         for (size_t t = 0; t < l->ntiers; t++) {
             fputs("    tier ", out);
@@ -138,6 +168,16 @@ void conf_print_limits(const struct conf_route *r, FILE *out)
             conf_print(conf_schema_get(limit_section(), "tier")->section, &l->tiers[t], out, 6);
             fputs("    }\n", out);
         }
+        fputs("  }\n", out);
+    }
+}
+
+void conf_print_concurrency(const struct conf_route *r, FILE *out)
+{
+    for (size_t i = 0; i < r->nconcurrencies; i++) {
+        fputs("  concurrency {\n", out);
+        conf_print(concurrency_section(), &r->concurrencies[i], out, 4);
+        print_keys(&r->concurrencies[i].keys, out);
         fputs("  }\n", out);
     }
 }

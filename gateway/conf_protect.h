@@ -109,6 +109,14 @@ struct conf_key {
     const char *name; /* of the header, cookie or claim; else NULL */
 };
 
+/* All of them together make a client's key; default ip. */
+struct conf_keys {
+    struct conf_key *at;
+    size_t n;
+    uint32_t v4_prefix; /* addresses that count as one client; default 32 */
+    uint32_t v6_prefix; /* default 64 */
+};
+
 /* Another rate for those of a plan: an attribute of an API key, or a claim. */
 struct conf_tier {
     const char *plan;
@@ -122,18 +130,29 @@ struct conf_limit {
     struct conf_where where;
     const char *name; /* limits of one name share their buckets; NULL: the route's own */
     struct units_rate rate;
-    uint32_t burst;        /* requests at once; as written 0, it is the rate's count */
-    uint32_t cost;         /* tokens that a request takes; default 1 */
-    struct conf_key *keys; /* all of them together make the key; default ip */
-    size_t nkeys;
-    uint32_t v4_prefix; /* addresses that count as one client; default 32 */
-    uint32_t v6_prefix; /* default 64 */
+    uint32_t burst; /* requests at once; as written 0, it is the rate's count */
+    uint32_t cost;  /* tokens that a request takes; default 1 */
+    struct conf_keys keys;
     struct cidr *exempt;
     size_t nexempt;
     struct conf_tier *tiers;
     size_t ntiers;
     enum conf_limit_mode mode;
     uint32_t delay_ms; /* a request may be delayed this long instead of refused; default 0 */
+};
+
+#define CONF_CONCURRENCY_MAX 4 /* in a route */
+
+/* Requests under way at once. */
+struct conf_concurrency {
+    struct conf_where where;
+    const char *name; /* those of one name share their counts; NULL: the route's own */
+    uint64_t id;      /* the same for the same name, or the same place in a route of the same name */
+    uint32_t max;     /* of one client */
+    uint32_t queue;   /* of one client that may wait; default 0 */
+    uint32_t wait_ms; /* for this long; default 1 s */
+    struct conf_keys keys;
+    enum conf_limit_mode mode;
 };
 
 /* Whether a status, or a way to fail, is in the set. */

@@ -269,14 +269,26 @@ static const struct conf_option limit_rows[] = {
     {"burst", CONF_COUNT, "0", 0, 1000000000, FIELD(conf_limit, burst)},
     {"cost", CONF_COUNT, "1", 1, 1000000, FIELD(conf_limit, cost)},
     {"key", CONF_LIST, .min = 1, .max = KB},
-    {"ipv4_prefix", CONF_COUNT, "32", 1, 32, FIELD(conf_limit, v4_prefix)},
-    {"ipv6_prefix", CONF_COUNT, "64", 1, 128, FIELD(conf_limit, v6_prefix)},
+    {"ipv4_prefix", CONF_COUNT, "32", 1, 32, FIELD(conf_limit, keys.v4_prefix)},
+    {"ipv6_prefix", CONF_COUNT, "64", 1, 128, FIELD(conf_limit, keys.v6_prefix)},
     {"exempt", CONF_LIST, .min = 1, .max = KB},
     {"tier", CONF_SECTION, .section = &tier_section},
     {"mode", CONF_WORD, "enforce", .words = limit_modes, FIELD(conf_limit, mode)},
     {"delay", CONF_TIME, "0", 0, HOUR, FIELD(conf_limit, delay_ms)},
 };
 static const struct conf_section limit_section = {"limit", NULL, true, ROWS(limit_rows)};
+
+static const struct conf_option concurrency_rows[] = {
+    {"name", CONF_TEXT, NULL, 1, 255, FIELD(conf_concurrency, name)},
+    {"max", CONF_COUNT, "0", 0, 65535, FIELD(conf_concurrency, max)},
+    {"queue", CONF_COUNT, "0", 0, 65535, FIELD(conf_concurrency, queue)},
+    {"wait", CONF_TIME, "1s", 1, HOUR, FIELD(conf_concurrency, wait_ms)},
+    {"key", CONF_LIST, .min = 1, .max = KB},
+    {"ipv4_prefix", CONF_COUNT, "32", 1, 32, FIELD(conf_concurrency, keys.v4_prefix)},
+    {"ipv6_prefix", CONF_COUNT, "64", 1, 128, FIELD(conf_concurrency, keys.v6_prefix)},
+    {"mode", CONF_WORD, "enforce", .words = limit_modes, FIELD(conf_concurrency, mode)},
+};
+static const struct conf_section concurrency_section = {"concurrency", NULL, true, ROWS(concurrency_rows)};
 
 static const struct conf_option cors_rows[] = {
     {"origins", CONF_LIST, .min = 1, .max = KB, LIST(conf_cors, origins, norigins)},
@@ -317,6 +329,7 @@ static const struct conf_option route_rows[] = {
     {"auth", CONF_LIST, .min = 1, .max = KB},
     {"scope", CONF_LIST, .min = 1, .max = KB, LIST(conf_route, scopes, nscopes)},
     {"limit", CONF_SECTION, .section = &limit_section},
+    {"concurrency", CONF_SECTION, .section = &concurrency_section},
     {"fallback", CONF_SECTION, .section = &fallback_section},
     {"max_body", CONF_SIZE, "0", 0, TB, FIELD(conf_route, max_body)},
     {"forwarded", CONF_FLAG, "no", FIELD(conf_route, forwarded)},

@@ -62,6 +62,7 @@ struct control {
     struct logwriter *access_log; /* NULL: off */
     struct log *log;
     struct logins *logins;
+    struct concurrency *concurrency;
     struct prober *prober;
     struct endpoint_registry *registry;
     struct resolver *resolver;
@@ -455,6 +456,7 @@ static bool start_workers(struct control *c, struct err *err)
             .lists = lists,
             .metrics = c->shared.metrics,
             .passwords = c->logins,
+            .concurrency = c->concurrency,
             .access_log = c->access_log,
             .log = c->log,
         };
@@ -496,9 +498,10 @@ static bool start(struct control *c, struct conf *conf, struct err *err)
     c->shared.guards = guards_new();
     c->shared.jwks = jwks_fetcher_new(conf->workers, c->log);
     c->logins = logins_new(err);
+    c->concurrency = concurrency_new();
     c->prober = prober_new(c->log, err);
     if (!c->shared.metrics || !c->shared.limiter || !c->shared.guards || !c->shared.jwks || !c->logins ||
-        !c->prober || !open_loop(c, conf)) {
+        !c->concurrency || !c->prober || !open_loop(c, conf)) {
         err_sys(err, ERR_SELF, errno, "start");
         conf_free(conf);
         return false;
@@ -547,6 +550,7 @@ static void finish(struct control *c)
     guards_free(c->shared.guards);
     jwks_fetcher_free(c->shared.jwks);
     logins_free(c->logins);
+    concurrency_free(c->concurrency);
     free(c->workers);
     if (c->access_log)
         logwriter_stop(c->access_log, LOG_FLUSH_MS);

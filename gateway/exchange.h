@@ -17,6 +17,7 @@
 #define GATEWAY_EXCHANGE_H
 
 #include "gateway/access.h"
+#include "gateway/concurrency.h"
 #include "gateway/forward.h"
 #include "gateway/limit.h"
 #include "gateway/record.h"
@@ -82,6 +83,7 @@ struct exchange {
 
     struct access access;
     struct limit limit;
+    struct concurrent concurrent;
     struct forward forward;
     struct reply reply;
     struct http_field extra[EXCHANGE_EXTRA]; /* go with the reply, whoever makes it */

@@ -1,29 +1,25 @@
 /*
  * limit.c: see limit.h.
  *
- * A bucket's key is a hash over the limit's id and the parts of the client's key, with a secret of the
- * process, so that nobody can aim at another's bucket. A part that the request does not have (no such header)
- * is replaced by the client's address: those without it share nothing with each other, and leaving it out
- * gains nothing.
+ * A bucket's key is that of the client (client_key.h), with the id of the limit and its rate.
  */
 #include "gateway/limit.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "gateway/client_key.h"
 #include "gateway/path.h"
 #include "gateway/worker.h"
 #include "lib/clock.h"
 #include "lib/hash.h"
 
-#define KEYS_MAX   8 /* parts of a key that count */
-#define SECRET     192
 #define POLICY_MAX 320
 #define SECOND     UINT64_C(1000000000)
 
 struct limiter {
     struct bucket_table *tables[LIMIT_TABLES]; /* by how long a bucket takes to fill */
-    unsigned char secret[SECRET];
+    unsigned char secret[CLIENT_KEY_SECRET];
 };
 
 /* A rate of a limit: its own, or that of a tier. */
@@ -51,7 +47,7 @@ struct limit_rules {
 struct limiter *limiter_new(size_t buckets, unsigned nworkers)
 {
     struct limiter *l = calloc(1, sizeof(*l));
-    bool ok = l && getrandom(l->secret, SECRET, 0) == SECRET;
+    bool ok = l && getrandom(l->secret, sizeof(l->secret), 0) == sizeof(l->secret);
     for (size_t i = 0; ok && i < LIMIT_TABLES; i++)
         ok = (l->tables[i] = bucket_table_new(buckets, nworkers)) != NULL;
     if (ok)
@@ -180,55 +176,11 @@ const char *limit_result_name(enum limit_result r)
     return names[r];
 }
 
-/* ---- keys ---- */
-
-static struct ip masked(struct ip ip, const struct conf_limit *l)
-{
-    unsigned keep = ip_is_v4(&ip) ? 96 + l->v4_prefix : l->v6_prefix;
-    for (unsigned bit = keep; bit < 128; bit++)
-        ip.b[bit / 8] &= (uint8_t) ~(0x80u >> bit % 8);
-    return ip;
-}
-
-/* The value that the request has for a part of the key; false when it has none. */
-static bool part_value(struct exchange *x, const struct conf_key *key, struct slice *value)
-{
-    const struct http_field *field;
-    switch (key->kind) {
-    case KEY_ROUTE:
-        *value = (struct slice){"", 0};
-        return true;
-    case KEY_HEADER:
-        field = http_find(x->fields, slice_of(key->name));
-        *value = field ? field->value : (struct slice){"", 0};
-        return field != NULL;
-    case KEY_COOKIE:
-        return http_cookie(x->fields, slice_of(key->name), value);
-    case KEY_CONSUMER:
-        *value = x->access.consumer;
-        return value->len > 0;
-    case KEY_CLAIM:
-        return access_claim(x, slice_of(key->name), value);
-    case KEY_IP:
-        break;
-    }
-    return false;
-}
-
 static struct bucket_key key_of(struct exchange *x, const struct limiter *l, const struct rule *rule,
                                 const struct rate *rate)
 {
-    XXH128_hash_t parts[KEYS_MAX + 1] = {{rate->id, 0}};
-    size_t n = 1;
-    for (size_t i = 0; i < rule->conf->nkeys && i < KEYS_MAX; i++) {
-        struct ip ip = masked(x->record.client_ip, rule->conf);
-        struct slice value;
-        if (!part_value(x, &rule->conf->keys[i], &value))
-            value = (struct slice){(const char *)ip.b, sizeof(ip.b)};
-        parts[n++] = XXH3_128bits_withSecret(value.p, value.len, l->secret, SECRET);
-    }
-    XXH128_hash_t h = XXH3_128bits_withSecret(parts, n * sizeof(parts[0]), l->secret, SECRET);
-    return (struct bucket_key){h.high64, h.low64};
+    struct client_key key = client_key_of(x, &rule->conf->keys, rate->id, l->secret);
+    return (struct bucket_key){key.high, key.low};
 }
 
 /* ---- the step ---- */

@@ -34,6 +34,10 @@ void access_undo(struct exchange *x);
 enum step_result limit_step(struct exchange *x);
 void limit_undo(struct exchange *x);
 
+/* concurrency.c: a place among those under way; parks while there is none and it may wait. */
+enum step_result concurrency_step(struct exchange *x);
+void concurrency_undo(struct exchange *x);
+
 /* forward.c: choose a server and exchange the request with it. Parks until the answer's head is there. */
 enum step_result forward_step(struct exchange *x);
 

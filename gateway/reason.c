@@ -30,6 +30,8 @@ static const struct reason_info reasons[REASONS] = {
     [REASON_NO_ROUTE] = {"no_route", 404, "destination_not_found", "No route matches the request"},
     [REASON_UNAUTHORIZED] = {"unauthorized", 401, "http_request_denied", "A credential is needed"},
     [REASON_FORBIDDEN] = {"forbidden", 403, "http_request_denied", "This is not allowed"},
+    [REASON_CONCURRENCY] = {"too_many_at_once", 429, "http_request_denied",
+                            "Too many requests are under way"},
     [REASON_LIMITED] = {"limited", 429, "http_request_denied", "There were too many requests"},
 
     [REASON_NO_SERVER] = {"no_server", 503, "destination_unavailable",

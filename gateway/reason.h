@@ -31,6 +31,7 @@ enum reason {
     REASON_UNAUTHORIZED, /* no good credential: 401 */
     REASON_FORBIDDEN,    /* known, but not allowed: 403 */
     REASON_LIMITED,      /* too many requests: 429 */
+    REASON_CONCURRENCY,  /* too many at once: 429 */
 
     /* the backend's */
     REASON_NO_SERVER,          /* no address is known: 503 */

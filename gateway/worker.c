@@ -193,6 +193,7 @@ static void turn(struct worker *w)
     for (int i = 0; more && i < TURN_ROUNDS; i++) {
         upstream_run_pending(w->upstream);
         forward_wake_queue(w);
+        concurrency_wake(w);
         more = front_turn(w->front);
         forward_send_marked(w);
     }

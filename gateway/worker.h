@@ -35,6 +35,7 @@ struct worker_setup {
         *lists; /* addresses of its backends, NULL where none is known; only read during the start */
     struct metrics *metrics;
     struct logins *passwords;
+    struct concurrency *concurrency;
     struct logwriter *access_log; /* NULL: off */
     struct log *log;
 };
@@ -55,9 +56,10 @@ struct worker {
     struct pool exchanges;
     struct pool buffers;
     struct pool holds;
-    struct forward *marked;                   /* requests to be sent at the end of the turn */
-    struct forward *queue_first, *queue_last; /* requests before a bulkhead */
-    struct password_cache *logins;            /* that were right; NULL before the first */
+    struct exchange *crowd_first, *crowd_last; /* requests that wait for others of their client to end */
+    struct forward *marked;                    /* requests to be sent at the end of the turn */
+    struct forward *queue_first, *queue_last;  /* requests before a bulkhead */
+    struct password_cache *logins;             /* that were right; NULL before the first */
     struct random random;
     struct snapshot_use *current;
     struct accesslog format;

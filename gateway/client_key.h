@@ -1,0 +1,28 @@
+/*
+ * client_key.h: what limits tell clients apart by.
+ *
+ * A key is made of parts: address, header, cookie, consumer, claim, route. A part that the request does not
+ * have (no such header) is replaced by the client's address: those without it share nothing with each other,
+ * and leaving it out gains nothing.
+ *
+ * A key is a hash with a secret of the process, so that nobody can aim at another's bucket. Worker's thread.
+ */
+#ifndef GATEWAY_CLIENT_KEY_H
+#define GATEWAY_CLIENT_KEY_H
+
+#include "gateway/conf.h"
+
+struct exchange;
+
+#define CLIENT_KEY_SECRET 192 /* random bytes */
+#define CLIENT_KEY_PARTS  8   /* that count */
+
+struct client_key {
+    uint64_t high, low; /* each uniformly random */
+};
+
+/* ID keeps the keys of different limits apart. */
+struct client_key client_key_of(struct exchange *x, const struct conf_keys *keys, uint64_t id,
+                                const unsigned char *secret);
+
+#endif
