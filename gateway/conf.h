@@ -176,6 +176,7 @@ struct conf_route {
     struct conf_concurrency *concurrencies;
     size_t nconcurrencies;
     struct conf_fallback fallback;
+    struct conf_hedge hedge;
     uint64_t max_body; /* bytes of a request body; 0: no bound (the default) */
     bool forwarded;    /* also send Forwarded (RFC 7239); default no */
 };

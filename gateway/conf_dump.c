@@ -216,6 +216,8 @@ static void print_route(const struct conf *c, const struct conf_route *r, FILE *
     conf_print_limits(r, out);
     conf_print_concurrency(r, out);
     print_fallback(c, r, out);
+    if (r->hedge.enabled)
+        print_part(section_of("route"), "hedge", &r->hedge, out);
     fputs("}\n", out);
 }
 

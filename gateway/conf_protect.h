@@ -101,6 +101,12 @@ struct conf_fallback {
     const char *content_type;
 };
 
+/* A second server is asked when the first is late. */
+struct conf_hedge {
+    bool enabled;      /* the section is there */
+    uint32_t after_ms; /* 0: the 95th percentile of the backend's recent latencies; default 0 */
+};
+
 /* What clients are told apart by. */
 enum conf_key_kind { KEY_IP, KEY_HEADER, KEY_COOKIE, KEY_CONSUMER, KEY_CLAIM, KEY_ROUTE };
 

@@ -191,6 +191,16 @@ static void build_fallback(struct build *b)
         conf_mistake(b->load->report, place, "fallback has both a backend and an answer");
 }
 
+static void build_hedge(struct build *b)
+{
+    const struct conf_node *node = conf_only(b->node, "hedge");
+    conf_bind(b->load, node, row("hedge")->section, &b->route->hedge);
+    b->route->hedge.enabled = node != NULL;
+    if (node && b->route->action != ACTION_PROXY)
+        conf_warning(b->load->report, conf_node_title(node).place,
+                     "hedge has no effect in a route without backend");
+}
+
 static void build_respond(struct build *b, const struct conf_node *node)
 {
     struct conf_route *r = b->route;
@@ -387,6 +397,7 @@ static void build_route(struct build *b, size_t before)
     conf_build_limits(b->load, b->node, r);
     conf_build_concurrency(b->load, b->node, r);
     build_fallback(b);
+    build_hedge(b);
     check_effects(b);
     check_reached(b, before);
 }

@@ -280,7 +280,7 @@ static const struct conf_section limit_section = {"limit", NULL, true, ROWS(limi
 
 static const struct conf_option concurrency_rows[] = {
     {"name", CONF_TEXT, NULL, 1, 255, FIELD(conf_concurrency, name)},
-    {"max", CONF_COUNT, "0", 0, 65535, FIELD(conf_concurrency, max)},
+    {"max", CONF_COUNT, NULL, 1, 65535, FIELD(conf_concurrency, max)},
     {"queue", CONF_COUNT, "0", 0, 65535, FIELD(conf_concurrency, queue)},
     {"wait", CONF_TIME, "1s", 1, HOUR, FIELD(conf_concurrency, wait_ms)},
     {"key", CONF_LIST, .min = 1, .max = KB},
@@ -308,6 +308,11 @@ static const struct conf_option fallback_rows[] = {
 };
 static const struct conf_section fallback_section = {"fallback", NULL, false, ROWS(fallback_rows)};
 
+static const struct conf_option hedge_rows[] = {
+    {"after", CONF_TIME, "0", 0, HOUR, FIELD(conf_hedge, after_ms)},
+};
+static const struct conf_section hedge_section = {"hedge", NULL, false, ROWS(hedge_rows)};
+
 static const struct conf_option route_rows[] = {
     {"path", CONF_TEXT, NULL, 1, 4 * KB, FIELD(conf_route, path)},
     {"host", CONF_LIST, .min = 1, .max = 255, LIST(conf_route, hosts, nhosts)},
@@ -331,6 +336,7 @@ static const struct conf_option route_rows[] = {
     {"limit", CONF_SECTION, .section = &limit_section},
     {"concurrency", CONF_SECTION, .section = &concurrency_section},
     {"fallback", CONF_SECTION, .section = &fallback_section},
+    {"hedge", CONF_SECTION, .section = &hedge_section},
     {"max_body", CONF_SIZE, "0", 0, TB, FIELD(conf_route, max_body)},
     {"forwarded", CONF_FLAG, "no", FIELD(conf_route, forwarded)},
 };

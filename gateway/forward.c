@@ -133,7 +133,7 @@ static void tell_fitness(void *ctx, const struct endpoint *e, enum ejection_even
                "backend %s: server %s %s", x->forward.conf->name, e->text, ejection_event_name(event));
 }
 
-static struct endpoint *choose(struct exchange *x)
+struct endpoint *forward_choose(struct exchange *x)
 {
     struct forward *f = &x->forward;
     struct balancer *b = x->use->balancers[f->backend];
@@ -199,6 +199,9 @@ static void rate_server(struct exchange *x, bool has_failed)
 static void learn(struct exchange *x)
 {
     struct forward *f = &x->forward;
+    if (exchange_route(x)->hedge.enabled)
+        quantile_add(&f->guard->latency_us,
+                     (uint32_t)(record_span_ns(x->record.upstream_begin_ns, now_of(x)) / 1000));
     if (f->conf->bulkhead.adaptive)
         guard_learn(f->guard, now_of(x), record_span_ns(x->record.upstream_begin_ns, now_of(x)));
 }
@@ -224,12 +227,35 @@ static void uncount(struct forward *f)
     f->counted = false;
 }
 
-static void note_try(struct exchange *x, struct endpoint *e)
+bool forward_count(const struct forward *f, struct endpoint *e)
+{
+    if (!counts_in_flight(f->conf))
+        return false;
+    atomic_fetch_add_explicit(&e->in_flight, 1, memory_order_relaxed);
+    return true;
+}
+
+static void note_endpoint(struct exchange *x, struct endpoint *e)
 {
     struct forward *f = &x->forward;
     f->endpoint = e;
     memcpy(f->addr, e->text, sizeof(f->addr));
     x->record.upstream_addr = slice_of(f->addr);
+}
+
+void forward_switch_conn(struct exchange *x, struct upstream_conn *conn, struct endpoint *e, bool counted)
+{
+    struct forward *f = &x->forward;
+    note_endpoint(x, e);
+    f->conn = conn;
+    f->counted = counted;
+    upstream_hand_over(conn, &forward_user, x);
+}
+
+static void note_try(struct exchange *x, struct endpoint *e)
+{
+    struct forward *f = &x->forward;
+    note_endpoint(x, e);
     x->record.upstream_begin_ns = clock_now_ns();
     if (x->record.upstream_tried_ns == 0)
         x->record.upstream_tried_ns = x->record.upstream_begin_ns;
@@ -237,10 +263,7 @@ static void note_try(struct exchange *x, struct endpoint *e)
     f->try_due_ns =
         f->conf->retry.per_try_ms ? x->record.upstream_begin_ns + f->conf->retry.per_try_ms * MS : 0;
     arm(f);
-    if (counts_in_flight(f->conf)) {
-        atomic_fetch_add_explicit(&e->in_flight, 1, memory_order_relaxed);
-        f->counted = true;
-    }
+    f->counted = forward_count(f, e);
 }
 
 /* Get a connection to E. False when that failed at once; the next server may do. */
@@ -250,6 +273,7 @@ static bool connect_to(struct exchange *x, struct endpoint *e, bool fresh)
     const struct upstream_want want = {
         .endpoint = e, .backend = f->conf, .user = &forward_user, .ctx = x, .fresh = fresh};
     note_try(x, e);
+    forward_hedge_arm(x);
     f->state = FORWARD_CONNECTING;
     switch (upstream_acquire(x->worker->upstream, &want, &f->conn, &x->err)) {
     case UPSTREAM_READY:
@@ -274,7 +298,7 @@ static bool try_next(struct exchange *x)
 {
     struct forward *f = &x->forward;
     struct endpoint *e;
-    while ((e = choose(x)) != NULL) {
+    while ((e = forward_choose(x)) != NULL) {
         if (!admit(x))
             return false;
         if (f->tries > 0)
@@ -316,6 +340,7 @@ static bool may_try_again(struct exchange *x, bool elsewhere)
 static void reset_try(struct exchange *x)
 {
     struct forward *f = &x->forward;
+    forward_hedge_end(x);
     forward_drop_conn(x, false);
     forward_give_back_buffer(x);
     forward_rewind(f);
@@ -326,8 +351,13 @@ static void reset_try(struct exchange *x)
 void forward_lost(struct exchange *x, enum conf_fault way, enum reason reason)
 {
     struct forward *f = &x->forward;
-    bool again = (f->conf->retry.on.ways & way) && may_try_again(x, way == FAULT_CONNECT);
+    bool hedged = forward_hedge_is_sent(f);
+    bool again = !hedged && (f->conf->retry.on.ways & way) && may_try_again(x, way == FAULT_CONNECT);
     judge(x, way);
+    if (hedged && admit(x)) {
+        forward_hedge_promote(x);
+        return;
+    }
     reset_try(x);
     if (!again || !try_next(x))
         end_with(x, reason);
@@ -519,6 +549,7 @@ void forward_undo(struct exchange *x)
     wheel_cancel(&f->deadline);
     if (f->permit.is_held)
         breaker_cancel(&f->guard->breaker, &f->permit);
+    forward_hedge_end(x);
     forward_drop_conn(x, false);
     forward_give_back_buffer(x);
     forward_give_back_hold(x);

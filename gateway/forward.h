@@ -55,6 +55,17 @@ struct forward_hold {
     char bytes[FORWARD_HOLD];
 };
 
+/* The same request on its way to a second server; see forward_hedge.c. */
+struct forward_hedge {
+    struct upstream_conn *conn; /* NULL: there is none */
+    struct endpoint *endpoint;  /* lent by the connection */
+    struct slice head;
+    size_t sent;
+    bool counted; /* in endpoint->in_flight */
+    uint64_t begin_ns;
+    struct wheel_entry timer; /* until it begins; in the worker's wheel of short times */
+};
+
 struct forward {
     enum forward_state state;
     size_t backend; /* index into conf.backends: the route's, or its fallback */
@@ -71,6 +82,7 @@ struct forward {
     size_t ntried;
     unsigned tries;
     uint64_t hash;
+    struct forward_hedge hedge;
     bool counted;   /* in endpoint->in_flight */
     bool was_reset; /* sent again once already */
 

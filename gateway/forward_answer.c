@@ -180,6 +180,19 @@ static bool get_buffer(struct exchange *x)
     return true;
 }
 
+void forward_adopt_buffer(struct exchange *x, struct forward_buffer *b, size_t have)
+{
+    struct forward *f = &x->forward;
+    forward_give_back_buffer(x);
+    f->buffer = b;
+    b->at = 0;
+    b->have = have;
+    http1_response_init(&f->answer, b->fields, FORWARD_FIELDS_MAX, x->record.method_kind == HTTP_HEAD);
+    x->record.upstream_first_byte_ns = clock_now_ns();
+    if (parse_head(x))
+        forward_read_head(x);
+}
+
 void forward_read_head(struct exchange *x)
 {
     struct forward *f = &x->forward;
@@ -200,6 +213,7 @@ void forward_read_head(struct exchange *x)
             forward_broken(x, REASON_UPSTREAM_RESET);
             return;
         }
+        forward_hedge_end(x);
         if (x->record.upstream_first_byte_ns == 0)
             x->record.upstream_first_byte_ns = clock_now_ns();
         b->have += (size_t)n;

@@ -23,6 +23,26 @@ void forward_lost(struct exchange *x, enum conf_fault way, enum reason reason);
  * client, another try is under way. */
 MUST_USE bool forward_judge_answer(struct exchange *x, bool sent);
 
+/* A server that was not tried; NULL: none. */
+struct endpoint *forward_choose(struct exchange *x);
+
+/* Count E as in use where something asks for that; true when it was counted. */
+MUST_USE bool forward_count(const struct forward *f, struct endpoint *e);
+
+/* CONN, to E, takes the place of the connection, which was dropped. */
+void forward_switch_conn(struct exchange *x, struct upstream_conn *conn, struct endpoint *e, bool counted);
+
+/* The first HAVE bytes of the answer are in B. */
+void forward_adopt_buffer(struct exchange *x, struct forward_buffer *b, size_t have);
+
+/* Ask a second server when the first is late; do so no more, and forget what it may answer. */
+void forward_hedge_arm(struct exchange *x);
+void forward_hedge_end(struct exchange *x);
+
+/* Whether a second server has the request. The first is lost: wait for the second one's answer alone. */
+bool forward_hedge_is_sent(const struct forward *f);
+void forward_hedge_promote(struct exchange *x);
+
 /* Wait for room in the bulkhead, behind all others of this worker; wait no more. */
 void forward_join_queue(struct exchange *x);
 void forward_leave_queue(struct exchange *x);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define MS                 UINT64_C(1000000)
+#define LATE               9500                   /* of 10000 answers have begun by then */
 #define BUDGET_NS          (UINT64_C(10000) * MS) /* retries are counted over this */
 #define ADAPTIVE_MIN       4
 #define ADAPTIVE_INITIAL   32
@@ -68,6 +69,7 @@ static struct guard *guard_new(const struct conf_backend *b, uint64_t now_ns)
     if (!g)
         return NULL;
     memset(g, 0, sizeof(*g));
+    quantile_init(&g->latency_us, LATE);
     g->name = strdup(b->name);
     if (!g->name) {
         free(g);

@@ -16,14 +16,16 @@
 #include "lib/breaker.h"
 #include "lib/bulkhead.h"
 #include "lib/gradient.h"
+#include "lib/quantile.h"
 #include "lib/retry_budget.h"
 
 struct guard {
     struct breaker breaker;
     struct retry_budget budget;
-    struct bulkhead bulkhead; /* used when its maximum is not 0 */
-    struct gradient gradient; /* steers it, when it is adaptive */
-    _Atomic uint32_t queued;  /* requests that wait to enter it, in all workers */
+    struct bulkhead bulkhead;   /* used when its maximum is not 0 */
+    struct gradient gradient;   /* steers it, when it is adaptive */
+    struct quantile latency_us; /* of 95 %, where a route hedges */
+    _Atomic uint32_t queued;    /* requests that wait to enter it, in all workers */
 
     _Atomic uint32_t refs;
     char *name;

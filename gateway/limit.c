@@ -285,7 +285,7 @@ static void on_delay_over(struct wheel_entry *e)
 static enum step_result delay(struct exchange *x, uint64_t wait_ns)
 {
     x->limit.timer.expired = on_delay_over;
-    wheel_set(&x->worker->wheel, &x->limit.timer, clock_now_ns() + wait_ns);
+    worker_set_soon(x->worker, &x->limit.timer, clock_now_ns() + wait_ns);
     return STEP_PARK;
 }
 

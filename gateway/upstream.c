@@ -397,15 +397,17 @@ bool upstream_has_pending(const struct upstream *u)
 
 /* ---- for users ---- */
 
-static enum upstream_result take_idle(struct upstream_conn *c, const struct upstream_want *want)
+void upstream_hand_over(struct upstream_conn *c, const struct upstream_user *user, void *ctx)
 {
-    set_state(c, CONN_BUSY);
-    c->user = want->user;
-    c->ctx = want->ctx;
+    c->user = user;
+    c->ctx = ctx;
+}
+
+static void lend(struct upstream_conn *c, const struct upstream_want *want)
+{
+    upstream_hand_over(c, want->user, want->ctx);
     c->keepalive = want->backend->keepalive;
     c->requests++;
-    count_up(&c->owner->stats.reused);
-    return UPSTREAM_READY;
 }
 
 enum upstream_result upstream_acquire(struct upstream *u, const struct upstream_want *want,
@@ -414,7 +416,10 @@ enum upstream_result upstream_acquire(struct upstream *u, const struct upstream_
     struct upstream_pool *pool = want->endpoint->slots[u->worker].pool;
     if (pool && pool->idle && !want->fresh) {
         *conn = pool->idle;
-        return take_idle(*conn, want);
+        set_state(*conn, CONN_BUSY);
+        lend(*conn, want);
+        count_up(&u->stats.reused);
+        return UPSTREAM_READY;
     }
     if (pool && pool->nopen >= want->backend->max_connections) {
         if (!pool->idle)
@@ -422,15 +427,10 @@ enum upstream_result upstream_acquire(struct upstream *u, const struct upstream_
         conn_close(pool->idle);
     }
     struct upstream_conn *c = conn_new(u, want->endpoint);
-    if (!c) {
-        err_sys(err, ERR_SELF, ENOMEM, "connection");
-        return UPSTREAM_ERROR;
-    }
+    if (!c)
+        return err_sys(err, ERR_SELF, ENOMEM, "connection"), UPSTREAM_ERROR;
     c->state = CONN_CONNECTING;
-    c->user = want->user;
-    c->ctx = want->ctx;
-    c->keepalive = want->backend->keepalive;
-    c->requests = 1;
+    lend(c, want);
     if (!begin_connect(c, want->backend)) {
         err_set(err, ERR_SELF, "libcurl refuses to connect to %s", want->endpoint->text);
         conn_close(c);
@@ -449,8 +449,7 @@ static bool may_keep(const struct upstream_conn *c)
 
 void upstream_release(struct upstream_conn *c, bool reusable)
 {
-    c->user = NULL;
-    c->ctx = NULL;
+    upstream_hand_over(c, NULL, NULL);
     if (reusable && may_keep(c) && poll_set(c, c->fd, UV_READABLE))
         set_state(c, CONN_IDLE);
     else

@@ -81,6 +81,9 @@ MUST_USE enum upstream_result upstream_acquire(struct upstream *u, const struct 
 /* Give the connection back, or give up connecting. REUSABLE: the exchange on it was complete and clean. */
 void upstream_release(struct upstream_conn *c, bool reusable);
 
+/* Another user for a connection in hand. */
+void upstream_hand_over(struct upstream_conn *c, const struct upstream_user *user, void *ctx);
+
 /* Bytes taken, possibly 0 when the socket takes none now; -1: broken, err says how. */
 MUST_USE ssize_t upstream_send(struct upstream_conn *c, const struct iovec *iov, int n, struct err *err);
 

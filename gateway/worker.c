@@ -16,6 +16,8 @@
 #include "lib/clock.h"
 
 #define TICK_NS        (UINT64_C(1000000) * WORKER_TICK_MS)
+#define SOON_NS        UINT64_C(1000000)
+#define SOON_IDLE      64 /* ticks between looks whether the short wheel is empty */
 #define TURN_ROUNDS    8
 #define MAILBOX_MAX    65536
 #define EXCHANGES_KEPT 1024
@@ -181,6 +183,7 @@ static void close_all(struct worker *w)
     uv_close((uv_handle_t *)&w->check, NULL);
     uv_close((uv_handle_t *)&w->busy, NULL);
     uv_close((uv_handle_t *)&w->tick, NULL);
+    uv_close((uv_handle_t *)&w->soon_tick, NULL);
     uv_close((uv_handle_t *)&w->mail, NULL);
 }
 
@@ -225,6 +228,26 @@ static void on_tick(uv_timer_t *t)
     front_tick(w->front, now);
     if (w->log_stream)
         logwriter_stream_flush(w->log_stream);
+}
+
+/* ---- short times ---- */
+
+static void on_soon(uv_timer_t *t)
+{
+    struct worker *w = t->data;
+    wheel_run(&w->soon, clock_now_ns());
+    if (w->soon.done % SOON_IDLE == 0 && wheel_is_empty(&w->soon))
+        uv_timer_stop(t);
+}
+
+void worker_set_soon(struct worker *w, struct wheel_entry *e, uint64_t due_ns)
+{
+    if (!uv_is_active((uv_handle_t *)&w->soon_tick)) {
+        wheel_run(&w->soon, clock_now_ns());
+        uv_update_time(&w->loop);
+        uv_timer_start(&w->soon_tick, on_soon, 1, 1);
+    }
+    wheel_set(&w->soon, e, due_ns);
 }
 
 /* ---- a request is over ---- */
@@ -282,7 +305,8 @@ static bool init_loop(struct worker *w)
     uv_check_init(&w->loop, &w->check);
     uv_idle_init(&w->loop, &w->busy);
     uv_timer_init(&w->loop, &w->tick);
-    w->prepare.data = w->check.data = w->tick.data = w->mail.data = w;
+    uv_timer_init(&w->loop, &w->soon_tick);
+    w->prepare.data = w->check.data = w->tick.data = w->soon_tick.data = w->mail.data = w;
     uv_prepare_start(&w->prepare, on_prepare);
     uv_check_start(&w->check, on_check);
     uv_timer_start(&w->tick, on_tick, WORKER_TICK_MS, WORKER_TICK_MS);
@@ -295,6 +319,7 @@ static bool init(struct worker *w, struct err *err)
     const struct worker_setup *s = &w->setup;
     random_seed(&w->random);
     wheel_init(&w->wheel, TICK_NS, clock_now_ns());
+    wheel_init(&w->soon, SOON_NS, clock_now_ns());
     pool_init(&w->exchanges, sizeof(struct exchange), EXCHANGES_MAX, EXCHANGES_KEPT);
     pool_init(&w->holds, sizeof(struct forward_hold), EXCHANGES_MAX, HOLDS_KEPT);
     pool_init(&w->buffers, sizeof(struct forward_buffer), EXCHANGES_MAX, BUFFERS_KEPT);

@@ -51,6 +51,8 @@ struct worker {
     uv_poll_t mail;
     struct mailbox *mailbox;
     struct wheel wheel;
+    struct wheel soon;    /* deadlines to the millisecond; runs only while there are any */
+    uv_timer_t soon_tick; /* active while it runs */
     struct front *front;
     struct upstream *upstream;
     struct pool exchanges;
@@ -93,6 +95,9 @@ MUST_USE bool worker_post_call(struct worker *w, struct worker_call *call);
 
 /* Cut what is left and end the thread; waits for it. */
 void worker_stop(struct worker *w);
+
+/* As wheel_set, met to the millisecond: for waits that are shorter than a tick of the other wheel. */
+void worker_set_soon(struct worker *w, struct wheel_entry *e, uint64_t due_ns);
 
 /* An empty buffer over the worker's scratch memory, good until the next one is asked for. */
 struct buf worker_scratch(struct worker *w);

@@ -97,3 +97,11 @@ size_t wheel_run(struct wheel *w, uint64_t now_ns)
     }
     return called;
 }
+
+bool wheel_is_empty(const struct wheel *w)
+{
+    for (size_t i = 0; i < WHEEL_SLOTS; i++)
+        if (w->slot[i].next != &w->slot[i])
+            return false;
+    return true;
+}

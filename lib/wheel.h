@@ -51,6 +51,9 @@ static inline bool wheel_is_set(const struct wheel_entry *e)
     return e->next != NULL;
 }
 
+/* Looks at every slot. */
+bool wheel_is_empty(const struct wheel *w);
+
 /* Tell the time, once for each turn of the owner's loop. */
 static inline void wheel_tell(struct wheel *w, uint64_t now_ns)
 {
