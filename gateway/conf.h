@@ -28,6 +28,7 @@
 #include "lib/check.h"
 #include "lib/cidr.h"
 #include "lib/http.h"
+#include "lib/shedder.h"
 
 /* An address to listen on. */
 struct conf_listen {
@@ -177,8 +178,9 @@ struct conf_route {
     size_t nconcurrencies;
     struct conf_fallback fallback;
     struct conf_hedge hedge;
-    uint64_t max_body; /* bytes of a request body; 0: no bound (the default) */
-    bool forwarded;    /* also send Forwarded (RFC 7239); default no */
+    enum shed_priority priority; /* default SHED_NORMAL */
+    uint64_t max_body;           /* bytes of a request body; 0: no bound (the default) */
+    bool forwarded;              /* also send Forwarded (RFC 7239); default no */
 };
 
 /* What the front end grants its clients. */
@@ -219,10 +221,11 @@ struct conf {
     size_t ntrusted;
     struct conf_client client;
     struct conf_log log;
-    uint32_t drain_timeout_ms;     /* TERM to exit at the latest; default 30 s */
-    uint32_t limit_buckets;        /* clients that are remembered by limits at a time; default 1,000,000 */
-    uint32_t resolve_ms;           /* names of servers are resolved again this often; default 10 s */
-    const char *server_header;     /* value of Server on our own answers; NULL: none; default "tollgate" */
+    uint32_t drain_timeout_ms; /* TERM to exit at the latest; default 30 s */
+    uint32_t limit_buckets;    /* clients that are remembered by limits at a time; default 1,000,000 */
+    uint32_t resolve_ms;       /* names of servers are resolved again this often; default 10 s */
+    uint32_t shed_lag_ms;      /* a loop as late as this refuses its lowest priority; 0: never; default 0 */
+    const char *server_header; /* value of Server on our own answers; NULL: none; default "tollgate" */
     struct conf_networks networks; /* whose clients get in at all */
     struct conf_auth *auths;
     size_t nauths;

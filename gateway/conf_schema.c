@@ -31,6 +31,7 @@ static const char *const word_stderr[] = {"stderr", NULL};
 static const char *const log_formats[] = {"json", "combined", NULL};
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const health_kinds[] = {"http", "tcp", NULL};
+static const char *const priorities[] = {"low", "normal", "high", "critical", NULL};
 static const char *const limit_modes[] = {"enforce", "shadow", NULL};
 static const char *const balances[] = {"round_robin", "least_conn", "p2c", "hash", NULL};
 
@@ -337,6 +338,7 @@ static const struct conf_option route_rows[] = {
     {"concurrency", CONF_SECTION, .section = &concurrency_section},
     {"fallback", CONF_SECTION, .section = &fallback_section},
     {"hedge", CONF_SECTION, .section = &hedge_section},
+    {"priority", CONF_WORD, "normal", .words = priorities, FIELD(conf_route, priority)},
     {"max_body", CONF_SIZE, "0", 0, TB, FIELD(conf_route, max_body)},
     {"forwarded", CONF_FLAG, "no", FIELD(conf_route, forwarded)},
 };
@@ -352,6 +354,7 @@ static const struct conf_option root_rows[] = {
     {"limit_buckets", CONF_COUNT, "1000000", 1024, 100000000, FIELD(conf, limit_buckets)},
     {"drain_timeout", CONF_TIME, "30s", 0, HOUR, FIELD(conf, drain_timeout_ms)},
     {"resolve_interval", CONF_TIME, "10s", 100, HOUR, FIELD(conf, resolve_ms)},
+    {"shed_lag", CONF_TIME, "0", 0, HOUR, FIELD(conf, shed_lag_ms)},
     {"server_header", CONF_TEXT, "tollgate", 1, 255, .words = word_off, FIELD(conf, server_header)},
     {"listen", CONF_SECTION, .section = &listen_section},
     {"admin", CONF_SECTION, .section = &admin_section},

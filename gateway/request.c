@@ -90,6 +90,8 @@ enum step_result request_find_route(struct exchange *x)
         exchange_fail(x, x->match.method_refused ? REASON_METHOD_NOT_ALLOWED : REASON_NO_ROUTE);
         return STEP_REPLY;
     }
+    if (!shedder_admits(&x->worker->shedder, x->match.route->priority))
+        return refuse(x, REASON_OVERLOADED, "its route has not the priority that is served now");
     if (x->has_encoded_slash && !x->match.route->encoded_slash)
         return refuse(x, REASON_BAD_TARGET, "encoded slash in the path");
     return STEP_PASS;

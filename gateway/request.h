@@ -15,7 +15,8 @@ enum step_result request_check_head(struct exchange *x);
 /* The path in its normal form, the query, the host. */
 enum step_result request_read_target(struct exchange *x);
 
-/* The route; 404, 405 with Allow, 400 for an encoded slash that the route does not want. */
+/* The route; 503 when its priority is not served now; 404, 405 with Allow, 400 for an encoded slash that the
+ * route does not want. */
 enum step_result request_find_route(struct exchange *x);
 
 /* 413 for a body that is announced as larger than the route takes; one without a length is watched as it

@@ -16,6 +16,7 @@
 #include "lib/clock.h"
 
 #define TICK_NS        (UINT64_C(1000000) * WORKER_TICK_MS)
+#define MS             UINT64_C(1000000)
 #define SOON_NS        UINT64_C(1000000)
 #define SOON_IDLE      64 /* ticks between looks whether the short wheel is empty */
 #define TURN_ROUNDS    8
@@ -111,6 +112,7 @@ static void take_snapshot(struct worker *w, const struct worker_message *m)
     snapshot_use_put(w->current);
     w->current = use;
     front_configure(w->front, m->snapshot->conf);
+    shedder_init(&w->shedder, m->snapshot->conf->shed_lag_ms * MS);
     upstream_forget_retired(w->upstream);
 }
 
@@ -220,10 +222,24 @@ static void on_check(uv_check_t *c)
     turn(w);
 }
 
+/* How late this tick is says how late everything is. */
+static void look_at_lag(struct worker *w, uint64_t now)
+{
+    unsigned before = w->shedder.level;
+    uint64_t due = w->ticked_ns + TICK_NS;
+    shedder_observe(&w->shedder, now, now > due ? now - due : 0);
+    w->ticked_ns = now;
+    if (w->shedder.level != before)
+        log_printf(w->setup.log, w->shedder.level > before ? LOG_WARN : LOG_INFO,
+                   "worker %u: its loop is late by %u ms, %u priorities are refused", w->setup.index,
+                   (unsigned)(w->shedder.lag_ns / 1000000), w->shedder.level);
+}
+
 static void on_tick(uv_timer_t *t)
 {
     struct worker *w = t->data;
     uint64_t now = clock_now_ns();
+    look_at_lag(w, now);
     wheel_run(&w->wheel, now);
     front_tick(w->front, now);
     if (w->log_stream)
@@ -318,6 +334,8 @@ static bool init(struct worker *w, struct err *err)
 {
     const struct worker_setup *s = &w->setup;
     random_seed(&w->random);
+    shedder_init(&w->shedder, s->snapshot->conf->shed_lag_ms * MS);
+    w->ticked_ns = clock_now_ns();
     wheel_init(&w->wheel, TICK_NS, clock_now_ns());
     wheel_init(&w->soon, SOON_NS, clock_now_ns());
     pool_init(&w->exchanges, sizeof(struct exchange), EXCHANGES_MAX, EXCHANGES_KEPT);

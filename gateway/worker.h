@@ -20,6 +20,7 @@
 #include "lib/actor.h"
 #include "lib/pool.h"
 #include "lib/random.h"
+#include "lib/shedder.h"
 #include "lib/wheel.h"
 
 #define WORKER_TICK_MS 50
@@ -63,6 +64,8 @@ struct worker {
     struct forward *queue_first, *queue_last;  /* requests before a bulkhead */
     struct password_cache *logins;             /* that were right; NULL before the first */
     struct random random;
+    struct shedder shedder;
+    uint64_t ticked_ns; /* the last tick */
     struct snapshot_use *current;
     struct accesslog format;
     struct logwriter_stream *log_stream;
