@@ -33,6 +33,8 @@ US_CASES = {
     'large': ('1 MB answer, 8 kept connections', 800,
               ['--path', '/b/1048576', '--expect', 1048576, '--connections', 8]),
     'upload': ('1 MB POST, 8 kept connections', 800, ['--post', 1048576, '--connections', 8]),
+    'limit': ('128 B answer, each client limited, far from its limit', 50000, []),
+    'refuse': ('429: over the limit', 50000, ['--refused']),
 }
 # What an expert would set for that traffic alone, by proxy; found by trial. HAProxy's default of 16 KB holds no 16 KB
 # body with its head, and costs the 1 MB cases; larger ones cost the small case. nginx would spool 1 MB bodies to disk.
@@ -40,6 +42,28 @@ TUNED = {
     'post': {'haproxy': {'GLOBAL': 'tune.bufsize 32768'}},
     'large': {'haproxy': {'GLOBAL': 'tune.bufsize 65536'}},
     'upload': {'haproxy': {'GLOBAL': 'tune.bufsize 65536'}, 'nginx': {'REQUEST_BUFFERING': 'off'}},
+    # The rate is one that the load cannot reach.
+    'limit': {'tollgate': {'ROUTE': 'limit { rate = 10000000/s }'},
+              'nginx': {'HTTP': 'limit_req_zone $binary_remote_addr zone=z:10m rate=1000000r/s;',
+                        'LOCATION': 'limit_req zone=z burst=1000000 nodelay;'},
+              'haproxy': {'FRONTEND': 'stick-table type ip size 100k expire 10s store http_req_rate(1s)\n'
+                                      '    http-request track-sc0 src\n'
+                                      '    http-request return status 429 content-type text/plain string refused '
+                                      'if { sc_http_req_rate(0) gt 10000000 }'}},
+    # Only the path that is measured has a limit, or the proxy would not seem to serve.
+    'refuse': {'tollgate': {'ROUTES': 'route "/b/128" { backend = origin  limit { rate = 1/d } }'},
+               'nginx': {'HTTP': 'limit_req_zone $binary_remote_addr zone=z:10m rate=1r/m; limit_req_status 429; '
+                                 'limit_req_log_level info;',
+                         'SERVER': 'location /b/128 { limit_req zone=z; proxy_pass http://origin; }'},
+               'haproxy': {'FRONTEND': 'stick-table type ip size 100k expire 1h store http_req_rate(1h)\n'
+                                       '    http-request track-sc0 src if { path /b/128 }\n'
+                                       '    http-request return status 429 content-type text/plain string refused '
+                                       'if { path /b/128 } { sc_http_req_rate(0) gt 1 }'}},
+}
+# What is measured as the same proxy in another guise, in the case of that name.
+VARIANTS = {
+    'large': [('haproxy', 'haproxy-splice', {'DEFAULTS': 'option splice-auto'})],
+    'limit': [('tollgate', 'tollgate-bare', {'ROUTE': '', 'BACKEND': 'breaker { enabled = no }  eject { failures = 0 }'})],
 }
 OTHER_CASES = ('latency', 'idle', 'stream', 'start')
 
@@ -148,12 +172,13 @@ def case_cpu(bench, name):
     """CPU time of the proxy per request, in microseconds."""
     title, requests, arguments = US_CASES[name]
     under_test = [p.with_words(**TUNED.get(name, {}).get(p.name, {})) for p in bench.proxies]
-    if name == 'large':
-        under_test += [p.with_words('haproxy-splice', DEFAULTS='option splice-auto') for p in under_test
-                       if p.name == 'haproxy']
+    under_test += [p.with_words(guise, **words) for of, guise, words in VARIANTS.get(name, []) for p in under_test
+                   if p.name == of]
 
     def measure(proxy, port, process, turn):
         n = requests if turn is not None else requests // 4
+        if name == 'refuse' and turn is None:
+            bench.load(port, ['--requests', 2], bench.core)  # what the limit lets in
         before = cpu_ns(process.pid)
         report = bench.load(port, ['--requests', n, *arguments], bench.core)
         bench.note_errors(f'{name} {proxy}', report)

@@ -2,7 +2,7 @@
  * load.c: the client of the bench. One thread, one epoll set, one kind of request; every answer is checked.
  *
  *     load --port P --path /b/128 --expect 128 [--connections 64] [--requests 10000] [--post SIZE] [--close]
- *          [--rate R] [--hold]
+ *          [--rate R] [--hold] [--refused]
  *
  * Without --rate the loop is closed: each connection sends its next request when its answer is complete. With
  * --rate it is open: request i is due at start + i/R whatever became of those before; when no connection is
@@ -12,7 +12,8 @@
  * waits for the end of its standard input.
  *
  * An answer is good when its status is 200, its Content-Length is --expect and its bytes are the pattern
- * (pattern.h) with nothing after them. Anything else is an error: the connection is replaced and the request
+ * (pattern.h) with nothing after them; with --refused, when its status is 429 and it has as many bytes as it
+ * says, whichever. Anything else is an error: the connection is replaced and the request
  * not repeated. Prints one line of JSON.
  */
 #include <arpa/inet.h>
@@ -43,7 +44,7 @@ struct options {
     const char *path;
     uint64_t expect, requests, post, rate;
     unsigned connections;
-    bool has_post, is_close, is_hold;
+    bool has_post, is_close, is_hold, is_refused;
 };
 
 enum state { CLOSED, FREE, SENDING, HEAD, BODY, CLOSING };
@@ -54,6 +55,7 @@ struct conn {
     bool is_watching_write;
     uint64_t sent;   /* of request head and body */
     uint64_t got;    /* of the answer's body */
+    uint64_t length; /* of the answer's body, as it says */
     uint64_t due_ns; /* when its request was to be sent */
     size_t head_len;
     struct conn *next_free;
@@ -189,30 +191,32 @@ static void start(struct load *l, uint64_t due_ns)
 }
 
 /* What is wrong with the head of C's answer, or NULL. It ends with an empty line and is NUL-terminated. */
-static const char *judge_head(const struct load *l, const char *head)
+static const char *judge_head(const struct load *l, const char *head, uint64_t *length)
 {
-    if (strncmp(head, "HTTP/1.1 200", 12) != 0)
-        return "status is not 200";
+    if (strncmp(head, l->o.is_refused ? "HTTP/1.1 429" : "HTTP/1.1 200", 12) != 0)
+        return l->o.is_refused ? "status is not 429" : "status is not 200";
     for (const char *line = strstr(head, "\r\n"); line; line = strstr(line + 2, "\r\n"))
-        if (strncasecmp(line + 2, "Content-Length:", 15) == 0)
-            return strtoull(line + 17, NULL, 10) == l->o.expect ? NULL : "Content-Length differs";
+        if (strncasecmp(line + 2, "Content-Length:", 15) == 0) {
+            *length = strtoull(line + 17, NULL, 10);
+            return l->o.is_refused || *length == l->o.expect ? NULL : "Content-Length differs";
+        }
     return "no Content-Length";
 }
 
 static void take_body(struct load *l, struct conn *c, const unsigned char *bytes, size_t n)
 {
-    if (n > l->o.expect - c->got) {
+    if (n > c->length - c->got) {
         failed(l, c, "bytes after the answer");
         return;
     }
     for (size_t run; n > 0; bytes += run, n -= run, c->got += run) {
         run = n > PATTERN_PERIOD ? PATTERN_PERIOD : n;
-        if (memcmp(bytes, pattern_at(&l->pattern, c->got), run) != 0) {
+        if (!l->o.is_refused && memcmp(bytes, pattern_at(&l->pattern, c->got), run) != 0) {
             failed(l, c, "wrong bytes in the body");
             return;
         }
     }
-    if (c->got < l->o.expect)
+    if (c->got < c->length)
         return;
     if (l->o.is_close)
         c->state = CLOSING; /* the answer is complete with the end of the connection */
@@ -235,7 +239,7 @@ static void take_head(struct load *l, struct conn *c, size_t n)
     }
     size_t of_head = (size_t)(end + 4 - c->head) - c->head_len;
     end[2] = '\0';
-    const char *wrong = judge_head(l, c->head);
+    const char *wrong = judge_head(l, c->head, &c->length);
     if (wrong) {
         failed(l, c, wrong);
         return;
@@ -358,7 +362,8 @@ static struct options parse(int argc, char **argv)
         {"expect", required_argument, NULL, 'e'},   {"connections", required_argument, NULL, 'c'},
         {"requests", required_argument, NULL, 'n'}, {"post", required_argument, NULL, 'd'},
         {"rate", required_argument, NULL, 'r'},     {"close", no_argument, NULL, 'x'},
-        {"hold", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
+        {"hold", no_argument, NULL, 'h'},           {"refused", no_argument, NULL, 'f'},
+        {NULL, 0, NULL, 0},
     };
     struct options o = {.path = "/b/128", .expect = 128, .requests = 10000, .connections = 64};
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
@@ -378,6 +383,8 @@ static struct options parse(int argc, char **argv)
             o.rate = strtoull(optarg, NULL, 10);
         else if (c == 'x')
             o.is_close = true;
+        else if (c == 'f')
+            o.is_refused = true;
         else if (c == 'h')
             o.is_hold = true;
         else

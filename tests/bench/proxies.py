@@ -77,9 +77,9 @@ def find(build):
              'haproxy': shutil.which('haproxy', path=search_path())}
     if not os.access(paths['tollgate'], os.X_OK):
         paths['tollgate'] = None
-    every = [Proxy('tollgate', paths['tollgate'], 'tollgate.conf'),
-             Proxy('nginx', paths['nginx'], 'nginx.conf', {'REQUEST_BUFFERING': 'on'}),
-             Proxy('haproxy', paths['haproxy'], 'haproxy.cfg', {'GLOBAL': '', 'DEFAULTS': ''}, ('-db', '-f'))]
+    every = [Proxy('tollgate', paths['tollgate'], 'tollgate.conf', {'BACKEND': '', 'ROUTE': '', 'ROUTES': ''}),
+             Proxy('nginx', paths['nginx'], 'nginx.conf', {'REQUEST_BUFFERING': 'on', 'HTTP': '', 'SERVER': '', 'LOCATION': ''}),
+             Proxy('haproxy', paths['haproxy'], 'haproxy.cfg', {'GLOBAL': '', 'DEFAULTS': '', 'FRONTEND': ''}, ('-db', '-f'))]
     return [p for p in every if p.binary], [p.name for p in every if not p.binary]
 
 
