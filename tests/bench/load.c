@@ -358,11 +358,16 @@ static void hold(void)
 static struct options parse(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"port", required_argument, NULL, 'p'},     {"path", required_argument, NULL, 'u'},
-        {"expect", required_argument, NULL, 'e'},   {"connections", required_argument, NULL, 'c'},
-        {"requests", required_argument, NULL, 'n'}, {"post", required_argument, NULL, 'd'},
-        {"rate", required_argument, NULL, 'r'},     {"close", no_argument, NULL, 'x'},
-        {"hold", no_argument, NULL, 'h'},           {"refused", no_argument, NULL, 'f'},
+        {"port", required_argument, NULL, 'p'},
+        {"path", required_argument, NULL, 'u'},
+        {"expect", required_argument, NULL, 'e'},
+        {"connections", required_argument, NULL, 'c'},
+        {"requests", required_argument, NULL, 'n'},
+        {"post", required_argument, NULL, 'd'},
+        {"rate", required_argument, NULL, 'r'},
+        {"close", no_argument, NULL, 'x'},
+        {"hold", no_argument, NULL, 'h'},
+        {"refused", no_argument, NULL, 'f'},
         {NULL, 0, NULL, 0},
     };
     struct options o = {.path = "/b/128", .expect = 128, .requests = 10000, .connections = 64};
