@@ -60,13 +60,13 @@ static void build_keys(struct conf_load *load, const struct conf_node *node,
 /* ---- rates ---- */
 
 static void check_rate(struct conf_load *load, const struct conf_node *node, const struct units_rate *rate,
-                       uint32_t *burst)
+                       uint32_t *burst, const char *what)
 {
     struct token_rate ready;
     const struct conf_value *given = conf_node_value(node, "rate", 0);
     int place = conf_node_title(node).place;
     if (!given && !conf_node_has_gaps(node))
-        conf_mistake(load->report, place, "limit needs a rate, such as rate = 100/s");
+        conf_mistake(load->report, place, "%s needs a rate, such as rate = 100/s", what);
     if (rate->per_ms == 0)
         return;
     if (*burst == 0)
@@ -87,7 +87,7 @@ static void build_tiers(struct conf_load *load, const struct conf_node *node, st
         struct conf_tier *t = &l->tiers[l->ntiers++];
         conf_bind(load, one, conf_schema_get(limit_section(), "tier")->section, t);
         t->plan = conf_copy(load, slice_of(conf_node_title(one).text));
-        check_rate(load, one, &t->rate, &t->burst);
+        check_rate(load, one, &t->rate, &t->burst, "tier");
     }
 }
 
@@ -96,7 +96,7 @@ static void build_limit(struct conf_load *load, const struct conf_node *node, st
     int place = conf_node_title(node).place;
     conf_bind(load, node, limit_section(), l);
     l->where = conf_report_where(load->report, place);
-    check_rate(load, node, &l->rate, &l->burst);
+    check_rate(load, node, &l->rate, &l->burst, "limit");
     build_keys(load, node, limit_section(), &l->keys);
     build_tiers(load, node, l);
     l->exempt = conf_build_cidrs(load, node, conf_schema_get(limit_section(), "exempt"), &l->nexempt);

@@ -27,6 +27,7 @@ struct reader {
     struct conf_report *report;
     struct arena *arena;
     struct conf_clean clean;
+    unsigned nsections;
     unsigned nfiles;
 };
 
@@ -343,9 +344,9 @@ static void read_inside(struct file *f, struct section *s, const struct conf_opt
 {
     struct reader *r = f->reader;
     struct section inner = {.outer = s, .schema = o->section, .place = place};
-    char prefix[16];
+    char prefix[32]; /* libConfuse takes two sections of one title for the same */
     inner.title = title->text;
-    snprintf(prefix, sizeof(prefix), "%d:", place);
+    snprintf(prefix, sizeof(prefix), "%d.%u:", place, ++r->nsections);
     conf_clean_place(&r->clean, place);
     conf_clean_put(&r->clean, " ");
     conf_clean_put(&r->clean, o->name);
