@@ -23,6 +23,7 @@
 #include <stdio.h>
 
 #include "gateway/conf_auth.h"
+#include "gateway/conf_cache.h"
 #include "gateway/conf_cors.h"
 #include "gateway/conf_protect.h"
 #include "lib/check.h"
@@ -176,6 +177,7 @@ struct conf_route {
     size_t nlimits;
     struct conf_concurrency *concurrencies;
     size_t nconcurrencies;
+    struct conf_cache cache;
     struct conf_fallback fallback;
     struct conf_hedge hedge;
     enum shed_priority priority; /* default SHED_NORMAL */
@@ -221,6 +223,7 @@ struct conf {
     size_t ntrusted;
     struct conf_client client;
     struct conf_log log;
+    struct conf_cache_store cache;
     uint32_t drain_timeout_ms; /* TERM to exit at the latest; default 30 s */
     uint32_t limit_buckets;    /* clients that are remembered by limits at a time; default 1,000,000 */
     uint32_t resolve_ms;       /* names of servers are resolved again this often; default 10 s */

@@ -39,6 +39,10 @@ void conf_print_networks(const struct conf_networks *n, int indent, FILE *out);
 void conf_build_cors(struct conf_load *load, const struct conf_node *route, struct conf_route *r);
 void conf_print_cors(const struct conf_route *r, FILE *out);
 
+/* conf_cache.c: the section cache of a route, whose action is there. */
+void conf_build_cache(struct conf_load *load, const struct conf_node *route, struct conf_route *r);
+void conf_print_cache(const struct conf_route *r, FILE *out);
+
 /* conf_auth.c: all ways to say who a client is; those of a route, for which they have to be there; what
  * they hold beside the load's memory is freed; all of it printed. */
 void conf_build_auths(struct conf_load *load, const struct conf_node *root);

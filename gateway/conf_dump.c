@@ -215,6 +215,7 @@ static void print_route(const struct conf *c, const struct conf_route *r, FILE *
     conf_print_route_auths(c, r, out);
     conf_print_limits(r, out);
     conf_print_concurrency(r, out);
+    conf_print_cache(r, out);
     print_fallback(c, r, out);
     if (r->hedge.enabled)
         print_part(section_of("route"), "hedge", &r->hedge, out);
@@ -233,6 +234,9 @@ void conf_dump(const struct conf *c, FILE *out)
     conf_print(section_of("client"), &c->client, out, 2);
     fputs("}\n", out);
     print_log(&c->log, out);
+    fputs("\ncache {\n", out);
+    conf_print(section_of("cache"), &c->cache, out, 2);
+    fputs("}\n", out);
     for (size_t i = 0; i < c->nbackends; i++)
         print_backend(&c->backends[i], out);
     conf_print_auths(c, out);

@@ -396,6 +396,7 @@ static void build_route(struct build *b, size_t before)
     conf_build_route_auths(b->load, b->node, r);
     conf_build_limits(b->load, b->node, r);
     conf_build_concurrency(b->load, b->node, r);
+    conf_build_cache(b->load, b->node, r);
     build_fallback(b);
     build_hedge(b);
     check_effects(b);

@@ -33,6 +33,7 @@ static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL}
 static const char *const health_kinds[] = {"http", "tcp", NULL};
 static const char *const priorities[] = {"low", "normal", "high", "critical", NULL};
 static const char *const limit_modes[] = {"enforce", "shadow", NULL};
+static const char *const cache_queries[] = {"as_is", "sorted", "none", NULL};
 static const char *const balances[] = {"round_robin", "least_conn", "p2c", "hash", NULL};
 
 /* ---- listen, admin, client, log ---- */
@@ -301,6 +302,27 @@ static const struct conf_option cors_rows[] = {
 };
 static const struct conf_section cors_section = {"cors", NULL, false, ROWS(cors_rows)};
 
+static const struct conf_option cache_rows[] = {
+    {"ttl", CONF_TIME, "0", 0, 30 * DAY, FIELD(conf_cache, ttl_ms)},
+    {"negative_ttl", CONF_TIME, "0", 0, 30 * DAY, FIELD(conf_cache, negative_ttl_ms)},
+    {"heuristic", CONF_FLAG, "yes", FIELD(conf_cache, heuristic)},
+    {"stale_while_revalidate", CONF_TIME, "0", 0, 30 * DAY, FIELD(conf_cache, stale_while_revalidate_ms)},
+    {"stale_if_error", CONF_TIME, "0", 0, 30 * DAY, FIELD(conf_cache, stale_if_error_ms)},
+    {"stale_if_unreachable", CONF_TIME, "1d", 0, 30 * DAY, FIELD(conf_cache, stale_if_unreachable_ms)},
+    {"share_cookies", CONF_FLAG, "no", FIELD(conf_cache, share_cookies)},
+    {"client_directives", CONF_FLAG, "yes", FIELD(conf_cache, client_directives)},
+    {"max_object", CONF_SIZE, "1m", 1, TB, FIELD(conf_cache, max_object)},
+    {"status", CONF_LIST, .min = 1, .max = 16},
+    {"query", CONF_WORD, "as_is", .words = cache_queries, FIELD(conf_cache, query)},
+    {"keep", CONF_LIST, .min = 1, .max = KB, LIST(conf_cache, keep, nkeep)},
+    {"ignore", CONF_LIST, .min = 1, .max = KB, LIST(conf_cache, ignore, nignore)},
+    {"header", CONF_LIST, .min = 1, .max = KB, LIST(conf_cache, headers, nheaders)},
+    {"cookie", CONF_LIST, .min = 1, .max = KB, LIST(conf_cache, cookies, ncookies)},
+    {"targeted", CONF_LIST, .min = 1, .max = 128, LIST(conf_cache, targeted, ntargeted)},
+    {"purge", CONF_LIST, .min = 1, .max = KB},
+};
+static const struct conf_section cache_section = {"cache", NULL, false, ROWS(cache_rows)};
+
 static const struct conf_option fallback_rows[] = {
     {"backend", CONF_TEXT, NULL, 1, KB, OWN_CODE},
     {"status", CONF_COUNT, "503", 200, 599, FIELD(conf_fallback, status)},
@@ -336,6 +358,7 @@ static const struct conf_option route_rows[] = {
     {"scope", CONF_LIST, .min = 1, .max = KB, LIST(conf_route, scopes, nscopes)},
     {"limit", CONF_SECTION, .section = &limit_section},
     {"concurrency", CONF_SECTION, .section = &concurrency_section},
+    {"cache", CONF_SECTION, .section = &cache_section},
     {"fallback", CONF_SECTION, .section = &fallback_section},
     {"hedge", CONF_SECTION, .section = &hedge_section},
     {"priority", CONF_WORD, "normal", .words = priorities, FIELD(conf_route, priority)},
@@ -345,6 +368,11 @@ static const struct conf_option route_rows[] = {
 static const struct conf_section route_section = {"route", "its path", true, ROWS(route_rows)};
 
 /* ---- the file ---- */
+
+static const struct conf_option store_rows[] = {
+    {"size", CONF_SIZE, "64m", 1024 * KB, TB, FIELD(conf_cache_store, size)},
+};
+static const struct conf_section store_section = {"cache", NULL, false, ROWS(store_rows)};
 
 static const struct conf_option root_rows[] = {
     {"workers", CONF_COUNT, "auto", 1, 256, .words = word_auto, FIELD(conf, workers)},
@@ -360,6 +388,7 @@ static const struct conf_option root_rows[] = {
     {"admin", CONF_SECTION, .section = &admin_section},
     {"client", CONF_SECTION, .section = &client_section},
     {"log", CONF_SECTION, .section = &log_section},
+    {"cache", CONF_SECTION, .section = &store_section},
     {"api_keys", CONF_SECTION, .section = &api_keys_section},
     {"users", CONF_SECTION, .section = &users_section},
     {"jwt", CONF_SECTION, .section = &jwt_section},

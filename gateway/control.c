@@ -63,6 +63,7 @@ struct control {
     struct log *log;
     struct logins *logins;
     struct concurrency *concurrency;
+    struct cache *cache;
     struct prober *prober;
     struct endpoint_registry *registry;
     struct resolver *resolver;
@@ -188,6 +189,8 @@ static void warn_of_fixed(struct control *c, const struct conf *new)
         log_printf(c->log, LOG_WARN, "workers takes effect at the next start only");
     if (old->limit_buckets != new->limit_buckets)
         log_printf(c->log, LOG_WARN, "limit_buckets takes effect at the next start only");
+    if (old->cache.size != new->cache.size)
+        log_printf(c->log, LOG_WARN, "cache.size takes effect at the next start only");
     if (old->client.max_head != new->client.max_head)
         log_printf(c->log, LOG_WARN, "client.max_head takes effect at the next start only");
     if (!same_text(old->log.access, new->log.access) || !same_text(old->log.error, new->log.error))
@@ -457,6 +460,7 @@ static bool start_workers(struct control *c, struct err *err)
             .metrics = c->shared.metrics,
             .passwords = c->logins,
             .concurrency = c->concurrency,
+            .cache = c->cache,
             .access_log = c->access_log,
             .log = c->log,
         };
@@ -499,9 +503,10 @@ static bool start(struct control *c, struct conf *conf, struct err *err)
     c->shared.jwks = jwks_fetcher_new(conf->workers, c->log);
     c->logins = logins_new(err);
     c->concurrency = concurrency_new();
+    c->cache = cache_new(conf->cache.size, conf->workers, err);
     c->prober = prober_new(c->log, err);
     if (!c->shared.metrics || !c->shared.limiter || !c->shared.guards || !c->shared.jwks || !c->logins ||
-        !c->concurrency || !c->prober || !open_loop(c, conf)) {
+        !c->concurrency || !c->cache || !c->prober || !open_loop(c, conf)) {
         err_sys(err, ERR_SELF, errno, "start");
         conf_free(conf);
         return false;
@@ -551,6 +556,7 @@ static void finish(struct control *c)
     jwks_fetcher_free(c->shared.jwks);
     logins_free(c->logins);
     concurrency_free(c->concurrency);
+    cache_free(c->cache);
     free(c->workers);
     if (c->access_log)
         logwriter_stop(c->access_log, LOG_FLUSH_MS);

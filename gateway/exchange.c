@@ -68,7 +68,10 @@ void exchange_run(struct exchange *x)
 
 void exchange_wake(struct exchange *x)
 {
-    front_wake(x);
+    if (x->is_orphan)
+        x->is_ripe = x->worker->has_ripe = true;
+    else
+        front_wake(x);
 }
 
 bool reply_add(struct exchange *x, struct slice name, struct slice value)
@@ -108,6 +111,14 @@ void exchange_fail(struct exchange *x, enum reason reason)
         x->aborted = true;
 }
 
+static void forget_upstream(struct record *r)
+{
+    r->upstream_addr = (struct slice){"", 0};
+    r->upstream_status = r->retries = 0;
+    r->upstream_tried_ns = r->upstream_begin_ns = r->upstream_connected_ns = 0;
+    r->upstream_first_byte_ns = r->upstream_end_ns = 0;
+}
+
 /* What the record does not yet know. The order of the fields is that of the log line. */
 static void complete_record(struct exchange *x, bool complete)
 {
@@ -118,6 +129,9 @@ static void complete_record(struct exchange *x, bool complete)
     r->query = x->uri.query;
     r->bytes_in = x->body_in;
     r->err = err_is_set(&x->err) ? &x->err : NULL;
+    if (x->caching.refreshes) /* what the backend is asked in the background is not the client's */
+        forget_upstream(r);
+    r->cache = cache_status_name(x->caching.status);
     if (x->reply.body == REPLY_BYTES && complete)
         r->bytes_out = x->reply.bytes.len;
     if (!complete && r->reason == REASON_NONE)
@@ -133,16 +147,88 @@ static void complete_record(struct exchange *x, bool complete)
     r->status = front_has_replied(x) ? x->reply.status : STATUS_CLIENT_GONE;
 }
 
-void exchange_end(struct exchange *x, bool complete)
+static bool outlives_client(const struct step *s)
+{
+    return s->run == cache_step || s->run == forward_step;
+}
+
+static void undo_steps(struct exchange *x, bool of_client, bool of_cache)
+{
+    for (size_t i = x->step + 1; i-- > 0;)
+        if (i < request_path_length && request_path[i].undo &&
+            (outlives_client(&request_path[i]) ? of_cache : of_client))
+            request_path[i].undo(x);
+}
+
+static void release(struct exchange *x)
 {
     struct worker *w = x->worker;
-    for (size_t i = x->step + 1; i-- > 0;)
-        if (i < request_path_length && request_path[i].undo)
-            request_path[i].undo(x);
-    complete_record(x, complete);
-    worker_record(w, &x->record, x->use->snapshot->conf);
     snapshot_use_put(x->use);
     arena_fini(&x->arena);
     pool_put(&w->exchanges, x);
     atomic_store_explicit(&w->in_flight, w->in_flight - 1, memory_order_relaxed);
+}
+
+/* ---- orphans ---- */
+
+static void adopt(struct exchange *x)
+{
+    struct worker *w = x->worker;
+    x->is_orphan = true;
+    x->aborted = false;
+    x->client = NULL;
+    x->orphan_next = w->orphans;
+    if (w->orphans)
+        w->orphans->orphan_prev = x;
+    w->orphans = x;
+    cache_detach(x);
+}
+
+static void end_orphan(struct exchange *x)
+{
+    if (x->orphan_prev)
+        x->orphan_prev->orphan_next = x->orphan_next;
+    else
+        x->worker->orphans = x->orphan_next;
+    if (x->orphan_next)
+        x->orphan_next->orphan_prev = x->orphan_prev;
+    undo_steps(x, false, true);
+    release(x);
+}
+
+void exchange_turn_orphans(struct worker *w)
+{
+    if (!w->has_ripe)
+        return;
+    w->has_ripe = false;
+    for (struct exchange *x = w->orphans, *next; x; x = next) {
+        next = x->orphan_next;
+        if (!x->is_ripe)
+            continue;
+        x->is_ripe = false;
+        if (x->parked && !x->aborted)
+            exchange_run(x);
+        if (x->aborted || cache_is_over(x))
+            end_orphan(x);
+    }
+}
+
+void exchange_end_orphans(struct worker *w)
+{
+    while (w->orphans)
+        end_orphan(w->orphans);
+}
+
+/* ---- the end ---- */
+
+void exchange_end(struct exchange *x, bool complete)
+{
+    bool goes_on = cache_goes_on(x);
+    undo_steps(x, true, !goes_on);
+    complete_record(x, complete);
+    worker_record(x->worker, &x->record, x->use->snapshot->conf);
+    if (goes_on)
+        adopt(x);
+    else
+        release(x);
 }

@@ -17,6 +17,7 @@
 #define GATEWAY_EXCHANGE_H
 
 #include "gateway/access.h"
+#include "gateway/cache.h"
 #include "gateway/concurrency.h"
 #include "gateway/forward.h"
 #include "gateway/limit.h"
@@ -63,6 +64,9 @@ struct exchange {
     size_t step;              /* next row of the path */
     bool parked;              /* waiting for exchange_wake */
     bool aborted;             /* no reply any more: cut the client's connection */
+    bool is_orphan;           /* it goes on without a client; CLIENT is NULL */
+    bool is_ripe;             /* an orphan that is to be looked at at the end of the turn */
+    struct exchange *orphan_next, *orphan_prev;
 
     /* the request */
     struct slice target; /* raw, as it came */
@@ -84,6 +88,7 @@ struct exchange {
     struct access access;
     struct limit limit;
     struct concurrent concurrent;
+    struct caching caching;
     struct forward forward;
     struct reply reply;
     struct http_field extra[EXCHANGE_EXTRA]; /* go with the reply, whoever makes it */
@@ -111,8 +116,15 @@ void exchange_wake(struct exchange *x);
  * one is under way already, aborts. */
 void exchange_fail(struct exchange *x, enum reason reason);
 
-/* The request is over: COMPLETE when the whole reply went out. Frees the exchange. */
+/* The client's part is over: COMPLETE when the whole reply went out. Frees the exchange, unless it has to go
+ * on for the cache: then it becomes an orphan of its worker. */
 void exchange_end(struct exchange *x, bool complete);
+
+/* Go on with the orphans that were woken, and end those that are done. Every turn. */
+void exchange_turn_orphans(struct worker *w);
+
+/* End all of them. */
+void exchange_end_orphans(struct worker *w);
 
 /* Add a field to the reply. False when memory is short; then the exchange fails anyway. NAME and VALUE must
  * live as long as the exchange. */

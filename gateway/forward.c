@@ -28,7 +28,10 @@ static void judge(struct exchange *x, unsigned way);
 
 void forward_fail(struct exchange *x, enum reason reason)
 {
-    exchange_fail(x, reason);
+    if (!cache_rescue(x, reason)) {
+        cache_lost(x, reason);
+        exchange_fail(x, reason);
+    }
     exchange_wake(x);
 }
 
@@ -408,6 +411,8 @@ static bool enter(struct exchange *x)
         forward_leave_queue(x);
         return true;
     }
+    if (x->caching.refreshes) /* it can be left for later */
+        return false;
     if (!f->is_queued &&
         atomic_fetch_add_explicit(&f->guard->queued, 1, memory_order_relaxed) < conf->queue) {
         forward_join_queue(x);
@@ -461,11 +466,14 @@ static enum step_result refuse(struct exchange *x)
     const struct conf_fallback *fallback = &exchange_route(x)->fallback;
     enum reason reason = no_try_reason(x);
     forward_undo(x);
+    if (cache_rescue(x, reason))
+        return STEP_REPLY;
     if (fallback->enabled && fallback->has_backend && x->forward.backend != fallback->backend) {
         x->retry_after_s = 0;
         prepare(x, fallback->backend);
         return begin(x);
     }
+    cache_lost(x, reason);
     if (!fallback->enabled || fallback->has_backend || !answer_fallback(x, fallback, reason))
         exchange_fail(x, reason);
     return STEP_REPLY;
@@ -488,6 +496,14 @@ enum step_result forward_step(struct exchange *x)
     if (!f->guard)
         prepare(x, exchange_route(x)->backend);
     return begin(x);
+}
+
+void forward_anew(struct exchange *x)
+{
+    forward_undo(x);
+    x->forward = (struct forward){.body_over = true};
+    if (forward_step(x) == STEP_REPLY)
+        exchange_wake(x);
 }
 
 /* ---- a connection that broke ---- */

@@ -142,6 +142,15 @@ void forward_end_body(struct exchange *x, struct http_fields trailers);
  * FORWARD_FAILED: the rest will never come. */
 MUST_USE ssize_t forward_read(struct exchange *x, char *p, size_t max);
 
+/* The same, for a body that is not read for the client. */
+MUST_USE ssize_t forward_pull(struct exchange *x, char *p, size_t max);
+
+/* Whether all of the answer's body was read by that. */
+bool forward_is_complete(const struct exchange *x);
+
+/* Ask once more, as if for the first time. */
+void forward_anew(struct exchange *x);
+
 /* The trailer fields, complete when forward_read has given FORWARD_END. */
 struct http_fields forward_trailers(const struct exchange *x);
 

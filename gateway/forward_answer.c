@@ -95,34 +95,73 @@ static void shape_reply(struct exchange *x, bool all)
     }
 }
 
-static void got_head(struct exchange *x, size_t head_len)
+/* The answer is no answer for the client: the connection is kept if nothing of it is left on it. */
+static void drop_answer(struct exchange *x)
+{
+    bool all, clean = true;
+    if (begin_body(x, &all, &clean) && all)
+        finish_answer(x, clean);
+    else
+        forward_undo(x);
+    exchange_wake(x);
+}
+
+/* The cache takes the body, and the client, if there is one that wants it, gets it from there. */
+static void hand_over(struct exchange *x, bool all)
+{
+    struct forward_buffer *b = x->forward.buffer;
+    if (x->caching.reads)
+        shape_reply(x, all);
+    x->reply.ready = x->reply.ready || !x->caching.refreshes;
+    if (all)
+        cache_take_body(x, (struct slice){b->bytes + b->at, b->have - b->at});
+    else
+        cache_pump(x);
+}
+
+static void take_body(struct exchange *x, bool is_cached)
 {
     struct forward *f = &x->forward;
     bool early = !forward_all_sent(f), all, clean = true;
-    x->record.upstream_status = f->answer.status;
-    if (forward_judge_answer(x, !early))
-        return;
-    f->buffer->at = head_len;
-    f->phase_due_ns = 0;
-    f->state = FORWARD_BODY;
-    if (!headers_answer(x, &f->answer)) {
-        forward_undo(x);
-        forward_fail(x, REASON_OVERLOADED);
-        return;
-    }
     if (!begin_body(x, &all, &clean)) {
         malformed(x, "bad chunked coding");
         return;
     }
-    shape_reply(x, all);
     if (all)
         finish_answer(x, clean && !early);
     else
         upstream_watch(f->conn, false, false);
     f->spoiled = early || !clean;
     x->discard = early;
-    x->reply.ready = true;
+    if (is_cached) {
+        hand_over(x, all);
+    } else {
+        shape_reply(x, all);
+        x->reply.ready = true;
+    }
     exchange_wake(x);
+}
+
+static void got_head(struct exchange *x, size_t head_len)
+{
+    struct forward *f = &x->forward;
+    x->record.upstream_status = f->answer.status;
+    if (forward_judge_answer(x, forward_all_sent(f)))
+        return;
+    f->buffer->at = head_len;
+    f->phase_due_ns = 0;
+    f->state = FORWARD_BODY;
+    enum cache_head taken = cache_take_head(x, &f->answer);
+    if (taken == CACHE_ASKS_ANEW) {
+        forward_anew(x);
+    } else if (taken == CACHE_DROPS) {
+        drop_answer(x);
+    } else if (taken == CACHE_PASSES && !headers_answer(x, &f->answer)) {
+        forward_undo(x);
+        forward_fail(x, REASON_OVERLOADED);
+    } else {
+        take_body(x, taken == CACHE_TAKES);
+    }
 }
 
 /* Pass over an interim answer (RFC 9110, 15.2). False: enough of them. */
@@ -230,11 +269,14 @@ void forward_on_readable(void *ctx)
         forward_read_head(x);
     } else if (f->state == FORWARD_BODY) {
         /* The front end reads it itself, in this turn when it waits for it, else when the client has room. */
-        if (f->reader_waits)
-            exchange_wake(x);
-        else
-            upstream_watch(f->conn, false, false);
+        bool waits = f->reader_waits;
         f->reader_waits = false;
+        if (!waits)
+            upstream_watch(f->conn, false, false);
+        else if (x->caching.pumps)
+            cache_pump(x);
+        else
+            exchange_wake(x);
     }
 }
 
@@ -246,7 +288,7 @@ static ssize_t give_buffered(struct exchange *x, char *p, size_t max)
     size_t n = b->have - b->at < max ? b->have - b->at : max;
     memcpy(p, b->bytes + b->at, n);
     b->at += n;
-    if (b->at == b->have)
+    if (b->at == b->have && !x->caching.pumps) /* the reply's fields may not have been sent yet */
         forward_give_back_buffer(x);
     return (ssize_t)n;
 }
@@ -313,10 +355,21 @@ static ssize_t read_body(struct exchange *x, char *p, size_t max)
     return FORWARD_END;
 }
 
-ssize_t forward_read(struct exchange *x, char *p, size_t max)
+ssize_t forward_pull(struct exchange *x, char *p, size_t max)
 {
     struct forward_buffer *b = x->forward.buffer;
-    ssize_t n = b && b->at < b->have ? give_buffered(x, p, max) : read_body(x, p, max);
+    return b && b->at < b->have ? give_buffered(x, p, max) : read_body(x, p, max);
+}
+
+bool forward_is_complete(const struct exchange *x)
+{
+    const struct forward_buffer *b = x->forward.buffer;
+    return x->forward.complete && !(b && b->at < b->have);
+}
+
+ssize_t forward_read(struct exchange *x, char *p, size_t max)
+{
+    ssize_t n = forward_pull(x, p, max);
     if (n > 0)
         x->record.bytes_out += (uint64_t)n;
     return n;

@@ -58,7 +58,8 @@ static void on_gone(struct client *c)
     struct exchange *x = c->exchange;
     if (!x)
         return;
-    forward_undo(x);
+    if (!cache_goes_on(x))
+        forward_undo(x);
     exchange_fail(x, REASON_CLIENT_GONE);
     front_wake(x);
 }

@@ -171,7 +171,7 @@ static void add_client_fields(struct exchange *x, struct buf *b)
             continue;
         if ((edits->n > 0 && is_edited_away(edits, f->name)) || deadline_owns(x, f->name))
             continue;
-        if (has_auth && access_owns(x, f->name))
+        if ((has_auth && access_owns(x, f->name)) || (x->caching.fetches && cache_owns(x, f->name)))
             continue;
         add_field(b, f->name, f->value);
     }
@@ -292,6 +292,7 @@ struct slice headers_request(struct exchange *x, const char *server)
     if (exchange_route(x)->forwarded)
         add_rfc7239(x, &b);
     access_add(x, &b);
+    cache_add(x, &b);
     deadline_add(x, &b);
     add_request_edits(x, &b);
     add_framing(x, &b);
@@ -359,6 +360,21 @@ bool headers_edit_reply(struct exchange *x)
             return false;
     }
     return true;
+}
+
+struct http_fields headers_to_keep(const struct exchange *x, const struct http1_response *answer,
+                                   const struct cache_control *cc, struct http_field *out, size_t max)
+{
+    struct named named;
+    size_t n = 0;
+    read_connection(answer->fields, &named);
+    for (size_t i = 0; i < answer->fields.n && n < max; i++) {
+        const struct http_field *f = &answer->fields.at[i];
+        if (f->value.len > 0 && answer_role(f->name) == ROLE_PASS && http_cache_keeps(cc, f->name) &&
+            !cors_owns(exchange_route(x), f->name) && !(named.n > 0 && is_named(&named, f->name)))
+            out[n++] = *f;
+    }
+    return (struct http_fields){out, n};
 }
 
 bool headers_answer(struct exchange *x, const struct http1_response *answer)

@@ -27,6 +27,10 @@ struct slice headers_auth_request(struct exchange *x, const char *path);
  * their NULs) and must live as long as the exchange. False when memory is short. */
 MUST_USE bool headers_answer(struct exchange *x, const struct http1_response *answer);
 
+/* The fields of the backend's answer that a cache may keep, into the MAX of OUT; CC: what the answer says. */
+struct http_fields headers_to_keep(const struct exchange *x, const struct http1_response *answer,
+                                   const struct cache_control *cc, struct http_field *out, size_t max);
+
 /* Apply the route's response_header edits to x->reply. */
 MUST_USE bool headers_edit_reply(struct exchange *x);
 

@@ -2,7 +2,7 @@
  * path.c: the request's path. Read this first.
  *
  *     accept -> head -> identify -> admit -> target -> route -> cors -> access -> limit -> concurrency ->
- * body limit -> answer here, or: forward -> reply
+ * body limit -> cache -> answer here, or: forward -> reply
  *
  * front.c accepts and parses; each row below is a step in the file named beside it; forward.c streams;
  * front.c sends the reply; exchange.c ends it all with a log line.
@@ -24,6 +24,7 @@ const struct step request_path[] = {
     {"limit", limit_step, limit_undo},     /* limit.c: not too many requests of one client */
     {"concurrency", concurrency_step, concurrency_undo}, /* concurrency.c: not too many at once */
     {"body", request_check_body, NULL},                  /* request.c: the route's bound on the body */
+    {"cache", cache_step, cache_undo},                   /* cache.c: is it stored, or being fetched? */
     {"answer", answer_run, NULL},                        /* answer.c: fixed responses and redirects */
     {"forward", forward_step, forward_undo}, /* forward.c: a server, a connection, the exchange with it */
 };

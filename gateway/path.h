@@ -38,6 +38,10 @@ void limit_undo(struct exchange *x);
 enum step_result concurrency_step(struct exchange *x);
 void concurrency_undo(struct exchange *x);
 
+/* cache.c: answers from what is stored; parks while another request fetches the same. */
+enum step_result cache_step(struct exchange *x);
+void cache_undo(struct exchange *x);
+
 /* forward.c: choose a server and exchange the request with it. Parks until the answer's head is there. */
 enum step_result forward_step(struct exchange *x);
 

@@ -32,6 +32,7 @@ static const struct reason_info reasons[REASONS] = {
     [REASON_FORBIDDEN] = {"forbidden", 403, "http_request_denied", "This is not allowed"},
     [REASON_CONCURRENCY] = {"too_many_at_once", 429, "http_request_denied",
                             "Too many requests are under way"},
+    [REASON_NOT_CACHED] = {"not_cached", 504, CLIENT, "Only a stored answer was wanted, and there is none"},
     [REASON_LIMITED] = {"limited", 429, "http_request_denied", "There were too many requests"},
 
     [REASON_NO_SERVER] = {"no_server", 503, "destination_unavailable",

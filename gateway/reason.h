@@ -32,6 +32,7 @@ enum reason {
     REASON_FORBIDDEN,    /* known, but not allowed: 403 */
     REASON_LIMITED,      /* too many requests: 429 */
     REASON_CONCURRENCY,  /* too many at once: 429 */
+    REASON_NOT_CACHED,   /* only what is stored was wanted: 504 */
 
     /* the backend's */
     REASON_NO_SERVER,          /* no address is known: 503 */

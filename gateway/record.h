@@ -43,6 +43,8 @@ struct record {
     enum reason reason;
     const struct err *err; /* cause chain; NULL: none */
 
+    const char *cache; /* what became of it there: "HIT"; NULL: the route has none */
+
     enum limit_result limit; /* LIMIT_NONE: the route has none, or the client is exempt */
 
     struct slice route;   /* name; empty: none */

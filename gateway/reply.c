@@ -39,7 +39,8 @@ static ssize_t on_read(void *ctx, uint64_t at, char *p, size_t max)
         return 0;
     c->woken = false;
     client_moved(c);
-    ssize_t n = forward_read(x, p, max);
+    bool is_cached = x->caching.reads || x->caching.parts;
+    ssize_t n = is_cached ? cache_read(x, p, max) : forward_read(x, p, max);
     httpd_poke(c->httpd);
     if (n > 0)
         return n;
@@ -53,7 +54,8 @@ static ssize_t on_read(void *ctx, uint64_t at, char *p, size_t max)
         return 1;
     }
     if (n == FORWARD_END) {
-        add_trailers(x->response, forward_trailers(x));
+        if (!is_cached)
+            add_trailers(x->response, forward_trailers(x));
         return MHD_CONTENT_READER_END_OF_STREAM;
     }
     if (!c->woken)
@@ -202,6 +204,7 @@ static struct MHD_Response *response_with_fields(struct exchange *x)
 enum MHD_Result reply_send(struct exchange *x)
 {
     struct client *c = x->client;
+    cache_decorate(x);
     struct MHD_Response *r = response_with_fields(x);
     if (!r)
         return MHD_NO;

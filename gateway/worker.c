@@ -179,6 +179,7 @@ static void set_busy(struct worker *w, bool busy)
 static void close_all(struct worker *w)
 {
     front_close(w->front);
+    exchange_end_orphans(w);
     upstream_close(w->upstream);
     set_busy(w, false);
     uv_close((uv_handle_t *)&w->prepare, NULL);
@@ -200,6 +201,7 @@ static void turn(struct worker *w)
         forward_wake_queue(w);
         concurrency_wake(w);
         more = front_turn(w->front);
+        exchange_turn_orphans(w);
         forward_send_marked(w);
     }
     if (w->draining && front_is_empty(w->front))

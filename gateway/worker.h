@@ -37,6 +37,7 @@ struct worker_setup {
     struct metrics *metrics;
     struct logins *passwords;
     struct concurrency *concurrency;
+    struct cache *cache;
     struct logwriter *access_log; /* NULL: off */
     struct log *log;
 };
@@ -60,6 +61,8 @@ struct worker {
     struct pool buffers;
     struct pool holds;
     struct exchange *crowd_first, *crowd_last; /* requests that wait for others of their client to end */
+    struct exchange *orphans;                  /* requests that go on without a client */
+    bool has_ripe;                             /* some of them are to be looked at */
     struct forward *marked;                    /* requests to be sent at the end of the turn */
     struct forward *queue_first, *queue_last;  /* requests before a bulkhead */
     struct password_cache *logins;             /* that were right; NULL before the first */

@@ -9,6 +9,23 @@ uint64_t object_store_now(struct object_store *s, const struct object_key *key)
     return atomic_load_explicit(&sh->now, memory_order_acquire);
 }
 
+bool object_store_may_be_purged(struct object_store *s, const struct object_key *key, uint64_t since)
+{
+    uint64_t group = object_group_hash(s, object_group(key));
+    struct object_shard *sh = object_shard_of(s, group);
+    if (atomic_load_explicit(&sh->now, memory_order_acquire) == since)
+        return false;
+    pthread_mutex_lock(&sh->lock);
+    uint64_t now = atomic_load_explicit(&sh->now, memory_order_relaxed);
+    bool may = since < sh->barrier || now - since > OBJECT_PURGES;
+    for (uint64_t n = since + 1; n <= now && !may; n++) {
+        const struct purge_record *p = &sh->purges[n % OBJECT_PURGES];
+        may = p->is_tag || p->hash == group;
+    }
+    pthread_mutex_unlock(&sh->lock);
+    return may;
+}
+
 /* The shard's lock is held. */
 static uint64_t record(struct object_shard *sh, struct purge_record p)
 {

@@ -108,13 +108,17 @@ size_t object_store_max_body(const struct object_store *s);
 /* A point in time, for purges of what KEY belongs to. */
 uint64_t object_store_now(struct object_store *s, const struct object_key *key);
 
+/* Whether what was begun then may be purged by now: by its group, by a tag that it may have, or with all. */
+MUST_USE bool object_store_may_be_purged(struct object_store *s, const struct object_key *key,
+                                         uint64_t since);
+
 /* CAP bytes, to be filled by the caller; its reference is the caller's. NULL: no room. */
 MUST_USE struct object_body *object_body_new(struct object_store *s, const struct object_key *key,
                                              size_t cap);
 struct object_body *object_body_get(struct object_body *b);
 void object_body_put(struct object_body *b);
 
-/* Give back what is behind the first LEN bytes; while nobody else has the body. */
+/* Give back what is behind the first LEN bytes. Others may read those meanwhile, but not CAP. */
 void object_body_shrink(struct object_body *b, size_t len);
 
 /* Not in the store yet; its reference is the caller's. NULL: no room. */

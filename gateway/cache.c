@@ -1,0 +1,423 @@
+/*
+ * cache.c: see cache.h.
+ *
+ * The order is that of a request: look up, follow or lead, take the head of the answer, pump its body, and
+ * what may go wrong.
+ */
+#include "gateway/cache_internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "gateway/cache_key.h"
+#include "gateway/cached.h"
+#include "gateway/purge.h"
+
+struct cache *cache_new(uint64_t size, unsigned nworkers, struct err *err)
+{
+    struct cache *c = calloc(1, sizeof(*c));
+    struct object_store_setup setup = {.size = (size_t)size};
+    if (!c || getrandom(&setup.secret, sizeof(setup.secret), 0) != sizeof(setup.secret)) {
+        err_sys(err, ERR_SELF, ENOMEM, "cache");
+        free(c);
+        return NULL;
+    }
+    c->store = object_store_new(&setup, err);
+    c->flights = c->store ? flights_new(c->store, nworkers, cache_pump) : NULL;
+    if (c->flights)
+        return c;
+    cache_free(c);
+    return NULL;
+}
+
+void cache_free(struct cache *c)
+{
+    if (!c)
+        return;
+    flights_free(c->flights);
+    object_store_free(c->store);
+    free(c);
+}
+
+/* ---- a request that the cache has an answer for ---- */
+
+void cache_hold(struct object **place, struct object *o)
+{
+    object_put(*place);
+    *place = o;
+}
+
+enum step_result cache_serve(struct exchange *x, struct object *o, enum cache_status status)
+{
+    struct caching *c = &x->caching;
+    cache_hold(&c->object, o);
+    c->status = status;
+    c->ttl_ms = http_cache_left_ms(&cached_of(o)->life, cache_now_ms());
+    if (cache_reply(x, o, false))
+        x->reply.ready = true;
+    else
+        exchange_fail(x, REASON_OVERLOADED);
+    return STEP_REPLY;
+}
+
+/* ---- looking up ---- */
+
+static enum step_result go_alone(struct exchange *x, const char *forwarded)
+{
+    x->caching.status = x->caching.status ? x->caching.status : CACHE_MISS;
+    x->caching.forwarded = forwarded;
+    return STEP_PASS;
+}
+
+static enum step_result bypass(struct exchange *x, const char *forwarded)
+{
+    x->caching.status = CACHE_BYPASS;
+    return go_alone(x, forwarded);
+}
+
+static bool wants_only_cached(const struct exchange *x)
+{
+    return x->caching.ask.cc.says & CC_ONLY_IF_CACHED;
+}
+
+/* What lies under the key; a note that answers vary leads on to where this request's lies. *VARIES: there
+ * was one. A reference. */
+static struct object *find(struct exchange *x, bool *varies)
+{
+    struct caching *c = &x->caching;
+    struct slice variant;
+    struct object *o = object_store_find(cache_store_of(x), &c->full_key);
+    *varies = o && cached_of(o)->kind == CACHED_VARY;
+    if (!*varies)
+        return o;
+    bool ok = cache_variant(x, cached_of(o)->vary, &variant);
+    object_put(o);
+    if (ok)
+        c->full_key = cache_variant_key(x, &c->key, variant);
+    return ok && c->full_key.text.len > 0 ? object_store_find(cache_store_of(x), &c->full_key) : NULL;
+}
+
+static enum http_cache_use use_of(const struct exchange *x, const struct object *o)
+{
+    const struct cached *a = cached_of(o);
+    enum http_cache_use use = http_cache_use(&a->life, &x->caching.ask, cache_now_ms());
+    if (use != HTTP_CACHE_FRESH || !object_is_stale(o))
+        return use;
+    bool may_wait =
+        a->life.stale_while_revalidate_ms > 0 && !(a->life.flags & (LIFE_VALIDATE | LIFE_MUST_REVALIDATE));
+    return may_wait ? HTTP_CACHE_REFRESH : HTTP_CACHE_STALE;
+}
+
+static enum step_result join(struct exchange *x, const char *forwarded);
+static enum step_result refresh(struct exchange *x, struct object *o);
+
+/* Requests that can be answered from what is stored, but do not ask for what is to be stored. */
+static bool may_fetch(const struct exchange *x)
+{
+    return x->record.method_kind == HTTP_GET && (!x->caching.ask.has_range || x->caching.stale);
+}
+
+static enum step_result miss(struct exchange *x, const char *forwarded)
+{
+    if (wants_only_cached(x)) {
+        exchange_fail(x, REASON_NOT_CACHED);
+        return STEP_REPLY;
+    }
+    return may_fetch(x) ? join(x, forwarded) : go_alone(x, forwarded);
+}
+
+static enum step_result look_up(struct exchange *x)
+{
+    bool varies;
+    struct object *o = find(x, &varies);
+    if (!o)
+        return miss(x, varies ? "vary-miss" : "uri-miss");
+    if (cached_of(o)->kind == CACHED_NOTHING) {
+        bool is_fresh = http_cache_left_ms(&cached_of(o)->life, cache_now_ms()) > 0;
+        object_put(o);
+        if (is_fresh && !wants_only_cached(x))
+            x->caching.detail = "not-kept";
+        return is_fresh && !wants_only_cached(x) ? go_alone(x, "uri-miss") : miss(x, "uri-miss");
+    }
+    switch (use_of(x, o)) {
+    case HTTP_CACHE_FRESH:
+        return cache_serve(x, o, CACHE_HIT);
+    case HTTP_CACHE_ALLOWED:
+        return cache_serve(x, o, CACHE_STALE);
+    case HTTP_CACHE_REFRESH:
+        return refresh(x, o);
+    case HTTP_CACHE_REFUSED:
+        cache_hold(&x->caching.stale, o);
+        return miss(x, "request");
+    case HTTP_CACHE_STALE:
+        break;
+    }
+    cache_hold(&x->caching.stale, o);
+    return miss(x, "stale");
+}
+
+/* ---- leading ---- */
+
+static void rebase(struct slice *s, struct slice old, const char *new)
+{
+    if (s->p >= old.p && s->p + s->len <= old.p + old.len)
+        s->p = new + (s->p - old.p);
+}
+
+/* An exchange that may outlive its client has a copy of what it needs of the request. */
+static bool own_request(struct exchange *x)
+{
+    struct http_field *at = arena_alloc(&x->arena, (x->fields.n + 1) * sizeof(*at));
+    bool ok = at != NULL;
+    for (size_t i = 0; ok && i < x->fields.n; i++) {
+        struct http_field old = x->fields.at[i];
+        at[i].name = arena_slice(&x->arena, old.name, &ok);
+        at[i].value = arena_slice(&x->arena, old.value, &ok);
+        if (!ok)
+            break;
+        struct slice *const of_value[] = {&x->authority, &x->host, &x->head.host, &x->record.user_agent,
+                                          &x->record.referer};
+        for (size_t j = 0; j < sizeof(of_value) / sizeof(of_value[0]); j++)
+            rebase(of_value[j], old.value, at[i].value.p);
+    }
+    if (ok)
+        x->fields.at = at;
+    x->record.method = slice_of(http_method_name(x->record.method_kind));
+    return ok;
+}
+
+static enum step_result lead(struct exchange *x)
+{
+    struct caching *c = &x->caching;
+    bool varies;
+    /* The last flight may have landed between the look at the store and the joining. */
+    struct object *o = find(x, &varies);
+    if (o && cached_of(o)->kind == CACHED_ANSWER && use_of(x, o) == HTTP_CACHE_FRESH) {
+        flight_land(&c->reader, FLIGHT_DONE, o, REASON_NONE);
+        flight_leave(&c->reader);
+        return cache_serve(x, o, CACHE_HIT);
+    }
+    object_put(o);
+    if (!own_request(x)) {
+        exchange_fail(x, REASON_OVERLOADED);
+        return STEP_REPLY;
+    }
+    c->fetches = true;
+    c->status = CACHE_MISS;
+    c->asked_ms = cache_now_ms();
+    return STEP_PASS;
+}
+
+static enum step_result follow(struct exchange *x);
+
+static enum step_result join(struct exchange *x, const char *forwarded)
+{
+    struct caching *c = &x->caching;
+    c->forwarded = forwarded;
+    c->reader.exchange = x;
+    if (!flight_join(x->worker->setup.cache->flights, &c->full_key, &c->reader))
+        return go_alone(x, forwarded);
+    if (c->reader.leads)
+        return lead(x);
+    c->is_collapsed = true;
+    return follow(x);
+}
+
+/* Answer with what is stale, and let the exchange ask for it anew, unless somebody does that already. */
+static enum step_result refresh(struct exchange *x, struct object *o)
+{
+    struct caching *c = &x->caching;
+    cache_serve(x, o, CACHE_STALE);
+    c->reader.exchange = x;
+    if (x->record.method_kind != HTTP_GET || !x->reply.ready ||
+        !flight_join(x->worker->setup.cache->flights, &c->full_key, &c->reader))
+        return STEP_REPLY;
+    if (!c->reader.leads || !own_request(x)) {
+        flight_land(&c->reader, FLIGHT_FAILED, NULL, REASON_OVERLOADED);
+        flight_leave(&c->reader);
+        return STEP_REPLY;
+    }
+    c->stale = object_get(o);
+    c->fetches = c->refreshes = true;
+    c->asked_ms = cache_now_ms();
+    (void)forward_step(x);
+    return STEP_REPLY;
+}
+
+/* ---- following ---- */
+
+/* Whether the answer is for this request too, by what it varies by. */
+static bool is_for(struct exchange *x, const struct cached *a)
+{
+    struct slice variant;
+    if (a->vary.len == 0)
+        return true;
+    if (!cache_variant(x, a->vary, &variant))
+        return false;
+    if (slice_eq(variant, a->variant))
+        return true;
+    x->caching.full_key = cache_variant_key(x, &x->caching.key, variant);
+    return false;
+}
+
+static enum step_result share(struct exchange *x, enum flight_state state)
+{
+    struct caching *c = &x->caching;
+    struct object *o = flight_object(&c->reader);
+    if (o && !is_for(x, cached_of(o))) {
+        object_put(o);
+        flight_leave(&c->reader);
+        return c->full_key.text.len > 0 ? look_up(x) : go_alone(x, "vary-miss");
+    }
+    if (!o || (state == FLIGHT_DONE && !o->body && flight_length(&c->reader) > 0)) {
+        object_put(o); /* its body was too large to be kept */
+        flight_leave(&c->reader);
+        return go_alone(x, c->forwarded);
+    }
+    if (state == FLIGHT_DONE) {
+        flight_leave(&c->reader);
+        return cache_serve(x, o, CACHE_MISS);
+    }
+    cache_hold(&c->object, o);
+    c->status = CACHE_MISS;
+    if (!cache_reply(x, o, true))
+        exchange_fail(x, REASON_OVERLOADED);
+    return STEP_REPLY;
+}
+
+static enum step_result follow(struct exchange *x)
+{
+    struct caching *c = &x->caching;
+    enum flight_state state;
+    while ((state = flight_state(&c->reader)) == FLIGHT_ASKING)
+        if (flight_wait(&c->reader))
+            return STEP_PARK;
+    if (state == FLIGHT_BODY || state == FLIGHT_DONE)
+        return share(x, state);
+    enum reason reason = flight_reason(&c->reader);
+    flight_leave(&c->reader);
+    if (state != FLIGHT_FAILED)
+        return go_alone(x, c->forwarded);
+    if (!cache_rescue(x, reason))
+        exchange_fail(x, reason);
+    return STEP_REPLY;
+}
+
+/* ---- the step ---- */
+
+static bool is_for_caches(const struct exchange *x)
+{
+    return x->head.framing == HTTP1_NO_BODY && !http_find(x->fields, SLICE("If-Match")) &&
+           !http_find(x->fields, SLICE("If-Unmodified-Since"));
+}
+
+static enum step_result begin(struct exchange *x)
+{
+    struct caching *c = &x->caching;
+    enum http_method method = x->record.method_kind;
+    c->is_begun = true;
+    c->key = c->full_key = cache_key_of(x);
+    if (slice_eq(x->record.method, SLICE("PURGE")))
+        return purge_run(x);
+    if (method != HTTP_GET && method != HTTP_HEAD)
+        return bypass(x, "method");
+    http_cache_ask(x->fields, &c->ask);
+    if (!cache_conf_of(x)->client_directives)
+        c->ask.cc = (struct cache_control){0};
+    if (c->key.text.len == 0 || !is_for_caches(x))
+        return bypass(x, "bypass");
+    if (c->ask.cc.says & CC_NO_STORE)
+        return bypass(x, "request");
+    return look_up(x);
+}
+
+enum step_result cache_step(struct exchange *x)
+{
+    struct caching *c = &x->caching;
+    if (!cache_conf_of(x)->enabled || exchange_route(x)->action != ACTION_PROXY)
+        return STEP_PASS;
+    return c->is_begun ? follow(x) : begin(x);
+}
+
+/* ---- the request for the backend ---- */
+
+bool cache_owns(const struct exchange *x, struct slice name)
+{
+    static const char *const names[] = {"If-None-Match", "If-Modified-Since", "If-Range", "Range"};
+    for (size_t i = 0; x->caching.fetches && i < sizeof(names) / sizeof(names[0]); i++)
+        if (slice_eq_nocase(name, slice_of(names[i])))
+            return true;
+    return false;
+}
+
+static void add_field(struct buf *b, struct slice name, struct slice value)
+{
+    buf_add(b, name);
+    buf_add(b, SLICE(": "));
+    buf_add(b, value);
+    buf_add(b, SLICE("\r\n"));
+}
+
+void cache_add(struct exchange *x, struct buf *b)
+{
+    struct caching *c = &x->caching;
+    if (!c->fetches || !c->stale)
+        return;
+    const struct http_validators *v = &cached_of(c->stale)->validators;
+    if (v->etag.len > 0)
+        add_field(b, SLICE("If-None-Match"), v->etag);
+    if (v->last_modified.len > 0)
+        add_field(b, SLICE("If-Modified-Since"), v->last_modified);
+}
+
+/* ---- what is told of it ---- */
+
+const char *cache_status_name(enum cache_status s)
+{
+    static const char *const names[CACHE_STATUSES] = {
+        [CACHE_HIT] = "HIT",       [CACHE_MISS] = "MISS",
+        [CACHE_STALE] = "STALE",   [CACHE_REVALIDATED] = "REVALIDATED",
+        [CACHE_BYPASS] = "BYPASS",
+    };
+    return names[s];
+}
+
+static void add_text(struct buf *b, const char *name, const char *value)
+{
+    buf_add(b, slice_of(name));
+    buf_add(b, slice_of(value));
+}
+
+/* RFC 9211: a hit, or forwarded and why. */
+static const char *status_text(struct exchange *x)
+{
+    const struct caching *c = &x->caching;
+    char space[256];
+    struct buf b;
+    buf_init(&b, space, sizeof(space));
+    buf_add(&b, SLICE("tollgate"));
+    if (!c->forwarded)
+        buf_printf(&b, "; hit; ttl=%" PRId64, c->ttl_ms / 1000 - (c->ttl_ms % 1000 < 0));
+    else
+        add_text(&b, "; fwd=", c->forwarded);
+    if (c->forwarded && x->record.upstream_status)
+        buf_printf(&b, "; fwd-status=%u", x->record.upstream_status);
+    if (c->is_stored)
+        buf_add(&b, SLICE("; stored"));
+    if (c->is_collapsed)
+        buf_add(&b, SLICE("; collapsed"));
+    if (c->detail)
+        add_text(&b, "; detail=", c->detail);
+    return b.failed ? NULL : arena_dup(&x->arena, buf_slice(&b));
+}
+
+void cache_decorate(struct exchange *x)
+{
+    const char *name = cache_status_name(x->caching.status);
+    const char *text = name ? status_text(x) : NULL;
+    if (!text)
+        return;
+    exchange_decorate(x, SLICE("Cache-Status"), slice_of(text));
+    exchange_decorate(x, SLICE("X-Cache"), slice_of(name));
+}

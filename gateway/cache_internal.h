@@ -1,0 +1,45 @@
+/*
+ * cache_internal.h: what the parts of cache.h share: cache.c (the step), cache_answer.c and cache_reply.c.
+ * Nobody else includes it.
+ */
+#ifndef GATEWAY_CACHE_INTERNAL_H
+#define GATEWAY_CACHE_INTERNAL_H
+
+#include "gateway/exchange.h"
+#include "gateway/path.h"
+#include "gateway/worker.h"
+#include "lib/clock.h"
+
+static inline struct object_store *cache_store_of(const struct exchange *x)
+{
+    return x->worker->setup.cache->store;
+}
+
+static inline const struct conf_cache *cache_conf_of(const struct exchange *x)
+{
+    return &exchange_route(x)->cache;
+}
+
+static inline int64_t cache_now_ms(void)
+{
+    return clock_wall_us() / 1000;
+}
+
+/* Hold the reference O in PLACE, and let go of what was there. */
+void cache_hold(struct object **place, struct object *o);
+
+/* Reply with O; takes the reference. */
+enum step_result cache_serve(struct exchange *x, struct object *o, enum cache_status status);
+
+/* ---- cache_reply.c ---- */
+
+/* Make the reply of what is stored: whole, in part, or none of it when the client has it. READS: its body
+ * comes from the flight. False when memory is short. */
+MUST_USE bool cache_reply(struct exchange *x, struct object *o, bool reads);
+
+/* Make a 304 of it, if the client has it: *MADE. */
+MUST_USE bool cache_reply_not_modified(struct exchange *x, const struct cached *c, bool *made);
+
+ssize_t cache_read_parts(struct exchange *x, char *p, size_t max);
+
+#endif

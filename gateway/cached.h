@@ -1,0 +1,58 @@
+/*
+ * cached.h: what is kept of an answer, in the meta bytes of an object of the store (lib/object_store.h).
+ *
+ *     struct object *o = cached_new(store, &(struct cached_parts){...});     // NULL: no room
+ *     const struct cached *c = cached_of(o);
+ *
+ * Under the key of a request lies one of three: an answer; the names of the fields by which answers for it
+ * vary, and then the answers lie under longer keys (cache_key.h); or a note that its answers are not kept,
+ * so that nobody waits for another's. Immutable. Names and values of fields have a NUL behind them.
+ *
+ * Any thread.
+ */
+#ifndef GATEWAY_CACHED_H
+#define GATEWAY_CACHED_H
+
+#include "lib/http_cache.h"
+#include "lib/http_conditions.h"
+#include "lib/object_store.h"
+
+#define CACHED_FIELDS_MAX 160
+
+enum cached_kind { CACHED_ANSWER, CACHED_VARY, CACHED_NOTHING };
+
+struct cached {
+    enum cached_kind kind;
+    unsigned status;
+    struct http_cache_life life;
+    struct http_fields fields;
+    struct http_validators validators; /* slices of FIELDS */
+    struct slice vary;                 /* names, as cache_vary_names gives them; may be empty */
+    struct slice variant;              /* what the request for it said of them */
+};
+
+struct cached_parts {
+    enum cached_kind kind;
+    struct object_key key;
+    unsigned status;
+    struct http_cache_life life;
+    int64_t answered_ms;
+    struct http_fields fields; /* those to be kept; Date is added when it is not there */
+    struct slice vary, variant;
+    struct object_body *body; /* or NULL */
+    uint64_t since;           /* object_store_now, before the backend was asked */
+};
+
+MUST_USE struct object *cached_new(struct object_store *store, const struct cached_parts *parts);
+
+static inline const struct cached *cached_of(const struct object *o)
+{
+    return o->meta;
+}
+
+/* The fields of OLD with those of a 304 in their place (RFC 9111, 3.2). OUT has CACHED_FIELDS_MAX places.
+ * NEW is what may be kept of the 304's. */
+MUST_USE struct http_fields cached_merge(struct http_fields old, struct http_fields new,
+                                         struct http_field *out);
+
+#endif
