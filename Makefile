@@ -37,7 +37,7 @@ OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(LIB_SRC) $(GATEWAY_SRC))
 UNIT := $(patsubst %.c,$(BUILD)/%,$(UNIT_SRC))
 C_FILES := $(wildcard lib/*.[ch] gateway/*.[ch] tests/unit/*.h tests/unit/*/*.c tests/fuzz/*.c tests/soak/*.c tests/bench/*.c)
 
-.PHONY: help deps deps-test deps-lint deps-bench build run test unit e2e raw protect soak asan tsan fuzz bench lint format cover \
+.PHONY: help deps deps-test deps-lint deps-bench build run test unit e2e raw cache protect soak asan tsan fuzz bench lint format cover \
         install docker docker-test clean FORCE
 
 help: ## list the targets
@@ -97,25 +97,25 @@ run: build ## start two demo backends and a gateway on 127.0.0.1:8080 (Ctrl-C st
 
 # ---- test ------------------------------------------------------------------------------------------------------------
 
-test: deps-test ## everything: unit, end to end, raw bytes, protection under load, a short soak
+test: deps-test ## everything: unit, end to end, raw bytes, the cache, protection under load, a short soak
 	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/tollgate $(UNIT)
-	@BUILD=$(BUILD) sh tests/run.sh unit e2e raw protect soak
+	@BUILD=$(BUILD) sh tests/run.sh unit e2e raw cache protect soak
 
 unit: $(UNIT)
 	@BUILD=$(BUILD) sh tests/run.sh unit
 
-e2e raw protect soak: $(BUILD)/tollgate
+e2e raw cache protect soak: $(BUILD)/tollgate
 	@BUILD=$(BUILD) sh tests/run.sh $@
 
 asan: deps-test ## everything under Address- and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=build-asan SANITIZE=address,undefined OPT='-O1 -g' \
 	    build-asan/tollgate $(patsubst $(BUILD)/%,build-asan/%,$(UNIT))
-	@BUILD=build-asan SANITIZED=1 sh tests/run.sh unit e2e raw protect soak
+	@BUILD=build-asan SANITIZED=1 sh tests/run.sh unit e2e raw cache protect soak
 
 tsan: deps-test ## everything under ThreadSanitizer
 	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=build-tsan SANITIZE=thread OPT='-O1 -g' \
 	    build-tsan/tollgate $(patsubst $(BUILD)/%,build-tsan/%,$(UNIT))
-	@BUILD=build-tsan SANITIZED=1 sh tests/run.sh unit e2e raw protect soak
+	@BUILD=build-tsan SANITIZED=1 sh tests/run.sh unit e2e raw cache protect soak
 
 fuzz: deps-test ## fuzz every parser for T seconds in all (T=60)
 	@sh tests/deps.sh clang
@@ -129,7 +129,7 @@ cover: deps-test ## line coverage of the unit and end-to-end tests
 	@sh tests/deps.sh gcovr
 	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=build-cover OPT='-O0 -g --coverage' LDFLAGS=--coverage \
 	    build-cover/tollgate $(patsubst $(BUILD)/%,build-cover/%,$(UNIT))
-	@BUILD=build-cover sh tests/run.sh unit e2e raw
+	@BUILD=build-cover sh tests/run.sh unit e2e raw cache
 	@gcovr -r . --object-directory build-cover -f 'lib/' -f 'gateway/' --print-summary -o build-cover/cover.txt
 
 lint: deps-lint ## formatting, static analysis, shell scripts

@@ -417,7 +417,7 @@ static char *put_ending(char *p, const struct record *r, const struct conf_log *
     p = put_string(p, SLICE(",\"backend\":\""), r->backend);
     p = put_string(p, SLICE(",\"consumer\":\""), r->consumer);
     if (r->cache)
-        p = put_string(p, SLICE(",\"cache_status\":\""), slice_of(r->cache));
+        p = put_string(p, SLICE(",\"cache_status\":\""), slice_of(cache_status_name(r->cache)));
     if (r->limit != LIMIT_NONE)
         p = put_string(p, SLICE(",\"limit\":\""), slice_of(limit_result_name(r->limit)));
     if (r->reason != REASON_NONE)

@@ -92,6 +92,11 @@ static enum MHD_Result state(struct admin *a, struct MHD_Connection *c, const st
         .state = parameter(c, "state"),
         .drain = parameter(c, "drain"),
         .weight = parameter(c, "weight"),
+        .url = parameter(c, "url"),
+        .prefix = parameter(c, "prefix"),
+        .tag = parameter(c, "tag"),
+        .all = parameter(c, "all"),
+        .soft = parameter(c, "soft"),
     };
     struct state_answer answer = a->setup.state(a->setup.ctx, &ask);
     if (!answer.json)
@@ -108,8 +113,10 @@ static const struct page {
     bool has_post; /* something can be changed */
     enum MHD_Result (*answer)(struct admin *a, struct MHD_Connection *c, const struct ask *ask);
 } pages[] = {
-    {"/healthz", true, false, healthz}, {"/readyz", true, false, readyz}, {"/metrics", false, false, metrics},
-    {"/breakers", false, true, state},  {"/servers", false, true, state}, {"/limits", false, false, state},
+    {"/healthz", true, false, healthz},  {"/readyz", true, false, readyz},
+    {"/metrics", false, false, metrics}, {"/breakers", false, true, state},
+    {"/servers", false, true, state},    {"/limits", false, false, state},
+    {"/cache", false, false, state},     {"/cache/purge", false, true, state},
 };
 
 /* ---- requests ---- */
@@ -176,7 +183,8 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
             return reply(c, 401, "text/plain", "the admin token is wanted\n");
         return pages[i].answer(a, c, &ask);
     }
-    return reply(c, 404, "text/plain", "/healthz /readyz /metrics /breakers /servers /limits\n");
+    return reply(c, 404, "text/plain",
+                 "/healthz /readyz /metrics /breakers /servers /limits /cache /cache/purge\n");
 }
 
 /* ---- loop ---- */

@@ -4,7 +4,7 @@
  *     GET /healthz   200 while the process is alive
  *     GET /readyz    200 while it takes requests, 503 while it drains
  *     GET /metrics   Prometheus text
- *     /breakers /servers /limits: see state.h
+ *     /breakers /servers /limits /cache /cache/purge: see state.h
  *
  * It binds to loopback unless told otherwise, and then wants the token as `Authorization: Bearer`; the two
  * probes are answered without. Served on the control thread's loop, away from the workers.

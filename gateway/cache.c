@@ -373,16 +373,6 @@ void cache_add(struct exchange *x, struct buf *b)
 
 /* ---- what is told of it ---- */
 
-const char *cache_status_name(enum cache_status s)
-{
-    static const char *const names[CACHE_STATUSES] = {
-        [CACHE_HIT] = "HIT",       [CACHE_MISS] = "MISS",
-        [CACHE_STALE] = "STALE",   [CACHE_REVALIDATED] = "REVALIDATED",
-        [CACHE_BYPASS] = "BYPASS",
-    };
-    return names[s];
-}
-
 static void add_text(struct buf *b, const char *name, const char *value)
 {
     buf_add(b, slice_of(name));

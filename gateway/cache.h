@@ -17,6 +17,7 @@
 #ifndef GATEWAY_CACHE_H
 #define GATEWAY_CACHE_H
 
+#include "gateway/cache_status.h"
 #include "gateway/flight.h"
 #include "gateway/reason.h"
 #include "lib/http1.h"
@@ -38,20 +39,6 @@ struct cache {
 /* NULL with err. SIZE: bytes of memory for all that is stored. */
 MUST_USE struct cache *cache_new(uint64_t size, unsigned nworkers, struct err *err);
 void cache_free(struct cache *c);
-
-/* What became of a request; for the log, metrics and X-Cache. */
-enum cache_status {
-    CACHE_NONE, /* the route has none */
-    CACHE_HIT,
-    CACHE_MISS,
-    CACHE_STALE,
-    CACHE_REVALIDATED,
-    CACHE_BYPASS,
-    CACHE_STATUSES
-};
-
-/* "HIT"; NULL for CACHE_NONE. */
-const char *cache_status_name(enum cache_status s);
 
 /* The cache's part of an exchange. */
 struct caching {

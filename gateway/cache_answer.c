@@ -187,16 +187,28 @@ static bool begin_storing(struct exchange *x, const struct http1_response *answe
     return true;
 }
 
-static const char *reply_to_leader(struct exchange *x, const struct http1_response *answer)
+/* The body is read on, whatever its client does: the fields have to outlive the buffer they lie in. */
+static bool own_reply(struct exchange *x)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < x->reply.nfields; i++) {
+        struct http_field *f = &x->reply.fields[i];
+        f->name = arena_slice(&x->arena, f->name, &ok);
+        f->value = arena_slice(&x->arena, f->value, &ok);
+    }
+    return ok;
+}
+
+/* What the client of the leader gets, if it waits for it. False: memory is short. */
+static bool reply_to_leader(struct exchange *x, const struct http1_response *answer)
 {
     bool made = false;
     if (x->caching.refreshes)
-        return NULL;
-    if (!cache_reply_not_modified(x, cached_of(x->caching.head), &made) ||
-        (!made && !headers_answer(x, answer)))
-        return "out of memory";
+        return true;
+    if (!cache_reply_not_modified(x, cached_of(x->caching.head), &made))
+        return false;
     x->caching.reads = !made;
-    return NULL;
+    return made || (headers_answer(x, answer) && own_reply(x));
 }
 
 static enum cache_head take_answer(struct exchange *x, const struct http1_response *answer)
@@ -224,7 +236,7 @@ static enum cache_head take_answer(struct exchange *x, const struct http1_respon
         return not_kept(x, answer->status, "vary");
     if (!begin_storing(x, answer, &parts))
         return not_kept(x, 500, "no-room");
-    if (reply_to_leader(x, answer)) {
+    if (!reply_to_leader(x, answer)) {
         exchange_fail(x, REASON_OVERLOADED);
         return CACHE_DROPS;
     }

@@ -358,6 +358,8 @@ static bool look_at(struct control *c, struct state_view *view, struct endpoint_
         .conf = c->current.snapshot->conf,
         .guards = c->shared.guards,
         .limiter = c->shared.limiter,
+        .cache = c->cache,
+        .router = c->current.snapshot->router,
         .log = c->log,
         .lists = *lists,
         .relist = relist,

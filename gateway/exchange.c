@@ -131,7 +131,7 @@ static void complete_record(struct exchange *x, bool complete)
     r->err = err_is_set(&x->err) ? &x->err : NULL;
     if (x->caching.refreshes) /* what the backend is asked in the background is not the client's */
         forget_upstream(r);
-    r->cache = cache_status_name(x->caching.status);
+    r->cache = x->caching.status;
     if (x->reply.body == REPLY_BYTES && complete)
         r->bytes_out = x->reply.bytes.len;
     if (!complete && r->reason == REASON_NONE)

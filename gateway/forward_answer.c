@@ -288,7 +288,7 @@ static ssize_t give_buffered(struct exchange *x, char *p, size_t max)
     size_t n = b->have - b->at < max ? b->have - b->at : max;
     memcpy(p, b->bytes + b->at, n);
     b->at += n;
-    if (b->at == b->have && !x->caching.pumps) /* the reply's fields may not have been sent yet */
+    if (b->at == b->have)
         forward_give_back_buffer(x);
     return (ssize_t)n;
 }

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "gateway/cache_status.h"
 #include "gateway/limit.h"
 #include "gateway/metrics.h"
 #include "gateway/reason.h"
@@ -48,12 +49,13 @@ static inline unsigned metrics_key_status(uint32_t key)
     return key & 0xffff;
 }
 
-/* Decisions of limits are counted under their results, behind the others. */
+/* Decisions of limits, and what became of requests in the cache, are counted under their results. */
 enum metrics_route_counter {
     ROUTE_BYTES_IN,
     ROUTE_BYTES_OUT,
     ROUTE_LIMITS,
-    ROUTE_COUNTERS = ROUTE_LIMITS + LIMIT_RESULTS
+    ROUTE_CACHE = ROUTE_LIMITS + LIMIT_RESULTS,
+    ROUTE_COUNTERS = ROUTE_CACHE + CACHE_STATUSES
 };
 
 /* Errors of a backend are counted under their reason; behind them: */

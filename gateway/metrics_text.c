@@ -200,6 +200,17 @@ static void print_limits(struct page *page)
         }
 }
 
+static void print_cache(struct page *page)
+{
+    for (const struct metrics_name *n = page->m->routes.first; n; n = n->next)
+        for (int s = CACHE_NONE + 1; s < CACHE_STATUSES; s++) {
+            uint64_t seen = counter_sum(as_route(n)->counts, (size_t)(ROUTE_CACHE + s));
+            if (seen > 0)
+                fprintf(page->out, "%s{route=\"%s\",status=\"%s\"} %" PRIu64 "\n", page->family->name,
+                        n->label, cache_status_name((enum cache_status)s), seen);
+        }
+}
+
 static void print_bytes_in(struct page *page)
 {
     print_route_counter(page, ROUTE_BYTES_IN);
@@ -395,6 +406,8 @@ static const struct family families[] = {
      "Requests that ended otherwise than by the answer meant for them.", print_reasons},
     {"tollgate_ratelimit_decisions_total", "counter", "What became of requests at the limits of their route.",
      print_limits},
+    {"tollgate_cache_requests_total", "counter", "Requests of routes with a cache, by what became of them.",
+     print_cache},
     {"tollgate_overhead_seconds", "histogram", "Time of proxied requests less the time backends had them.",
      print_overhead},
     {"tollgate_upstream_request_duration_seconds", "histogram",

@@ -8,6 +8,7 @@
 #ifndef GATEWAY_RECORD_H
 #define GATEWAY_RECORD_H
 
+#include "gateway/cache_status.h"
 #include "gateway/limit.h"
 #include "gateway/reason.h"
 #include "lib/cidr.h"
@@ -43,7 +44,7 @@ struct record {
     enum reason reason;
     const struct err *err; /* cause chain; NULL: none */
 
-    const char *cache; /* what became of it there: "HIT"; NULL: the route has none */
+    enum cache_status cache;
 
     enum limit_result limit; /* LIMIT_NONE: the route has none, or the client is exempt */
 

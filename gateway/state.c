@@ -1,7 +1,6 @@
 /* state.c: see state.h. */
-#include "gateway/state.h"
+#include "gateway/state_internal.h"
 
-#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -10,18 +9,18 @@
 #define WEIGHT_MAX 1000
 #define SECOND     1e9
 
-static struct state_answer answer(unsigned status, cJSON *json)
+struct state_answer state_answer_with(unsigned status, cJSON *json)
 {
     struct state_answer a = {status, json ? cJSON_Print(json) : NULL};
     cJSON_Delete(json);
     return a;
 }
 
-static struct state_answer refuse(unsigned status, const char *why)
+struct state_answer state_refuse(unsigned status, const char *why)
 {
     cJSON *j = cJSON_CreateObject();
     cJSON_AddStringToObject(j, "error", why);
-    return answer(status, j);
+    return state_answer_with(status, j);
 }
 
 /* ---- breakers ---- */
@@ -66,7 +65,7 @@ static struct state_answer show_breakers(const struct state_view *v)
         if (g)
             cJSON_AddItemToArray(all, breaker_json(g, now));
     }
-    return answer(200, all);
+    return state_answer_with(200, all);
 }
 
 static bool parse_force(const char *text, enum breaker_force *force)
@@ -85,14 +84,14 @@ static struct state_answer set_breaker(const struct state_view *v, const struct 
     struct guard *g = ask->backend ? guards_named(v->guards, ask->backend) : NULL;
     uint64_t now = clock_now_ns();
     if (!g)
-        return refuse(404, "there is no such backend");
+        return state_refuse(404, "there is no such backend");
     if (!parse_force(ask->state, &force))
-        return refuse(400, "state is open, closed or auto");
+        return state_refuse(400, "state is open, closed or auto");
     if (!g->breaker_conf.enabled)
-        return refuse(409, "the breaker of this backend is off in the configuration");
+        return state_refuse(409, "the breaker of this backend is off in the configuration");
     log_printf(v->log, LOG_INFO, "admin: breaker of backend %s set to %s", g->name, ask->state);
     guard_tell(g, breaker_force(&g->breaker, force, now), v->log);
-    return answer(200, breaker_json(g, now));
+    return state_answer_with(200, breaker_json(g, now));
 }
 
 /* ---- servers ---- */
@@ -130,7 +129,7 @@ static struct state_answer show_servers(const struct state_view *v)
     for (size_t i = 0; i < v->conf->nbackends; i++)
         for (size_t j = 0; v->lists[i] && j < v->lists[i]->n; j++)
             cJSON_AddItemToArray(all, server_json(&v->conf->backends[i], v->lists[i], j, now));
-    return answer(200, all);
+    return state_answer_with(200, all);
 }
 
 static bool is_meant(const struct endpoint *e, const char *server)
@@ -174,22 +173,22 @@ static struct state_answer set_servers(const struct state_view *v, size_t backen
         n++;
     }
     if (n == 0)
-        return refuse(404, "there is no such server");
+        return state_refuse(404, "there is no such server");
     v->relist(v->ctx, backend); /* the lists of V are gone after this */
     cJSON *j = cJSON_CreateObject();
     cJSON_AddNumberToObject(j, "changed", (double)n);
-    return answer(200, j);
+    return state_answer_with(200, j);
 }
 
 static struct state_answer set_server(const struct state_view *v, const struct state_ask *ask)
 {
     struct by_hand set;
     if (!ask->backend || !ask->server || !parse_by_hand(ask, &set))
-        return refuse(400, "backend, server, and drain=yes or no or weight=0 to 1000 are wanted");
+        return state_refuse(400, "backend, server, and drain=yes or no or weight=0 to 1000 are wanted");
     for (size_t i = 0; i < v->conf->nbackends; i++)
         if (strcmp(v->conf->backends[i].name, ask->backend) == 0)
             return set_servers(v, i, ask, &set);
-    return refuse(404, "there is no such backend");
+    return state_refuse(404, "there is no such backend");
 }
 
 /* ---- limits ---- */
@@ -210,7 +209,7 @@ static struct state_answer show_limits(const struct state_view *v)
         cJSON_AddNumberToObject(j, "overflowed", (double)u.overflowed);
         cJSON_AddItemToArray(all, j);
     }
-    return answer(200, all);
+    return state_answer_with(200, all);
 }
 
 struct state_answer state_handle(const struct state_view *v, const struct state_ask *ask)
@@ -220,13 +219,17 @@ struct state_answer state_handle(const struct state_view *v, const struct state_
     if (strcmp(ask->path, "/servers") == 0)
         return ask->is_post ? set_server(v, ask) : show_servers(v);
     if (strcmp(ask->path, "/limits") == 0)
-        return ask->is_post ? refuse(405, "limits are only shown") : show_limits(v);
-    return refuse(404, "there is no such page");
+        return ask->is_post ? state_refuse(405, "limits are only shown") : show_limits(v);
+    if (strcmp(ask->path, "/cache") == 0)
+        return ask->is_post ? state_refuse(405, "the cache is changed by /cache/purge") : state_show_cache(v);
+    if (strcmp(ask->path, "/cache/purge") == 0)
+        return ask->is_post ? state_purge(v, ask) : state_refuse(405, "a purge is a POST");
+    return state_refuse(404, "there is no such page");
 }
 
 /* ---- metrics ---- */
 
-static void family(FILE *out, const char *name, const char *type, const char *help)
+void state_family(FILE *out, const char *name, const char *type, const char *help)
 {
     fprintf(out, "# HELP tollgate_%s %s\n# TYPE tollgate_%s %s\n", name, help, name, type);
 }
@@ -317,7 +320,7 @@ static const struct {
 static void print_servers(const struct state_view *v, FILE *out)
 {
     uint64_t now = clock_now_ns();
-    family(out, "server_up", "gauge", "Whether the server is given requests.");
+    state_family(out, "server_up", "gauge", "Whether the server is given requests.");
     for (size_t i = 0; i < v->conf->nbackends; i++)
         for (size_t j = 0; v->lists[i] && j < v->lists[i]->n; j++) {
             const struct endpoint *e = v->lists[i]->at[j].endpoint;
@@ -332,7 +335,7 @@ static void print_servers(const struct state_view *v, FILE *out)
 
 static void print_tables(const struct state_view *v, FILE *out)
 {
-    family(out, "ratelimit_clients", "gauge", "Clients that limits remember, about.");
+    state_family(out, "ratelimit_clients", "gauge", "Clients that limits remember, about.");
     for (unsigned i = 0; i < LIMIT_TABLES; i++)
         fprintf(out, "tollgate_ratelimit_clients{fills_within=\"%s\"} %zu\n", table_names[i],
                 limiter_usage(v->limiter, i, clock_now_ns()).held);
@@ -342,7 +345,7 @@ void state_metrics(const struct state_view *v, FILE *out)
 {
     uint64_t now = clock_now_ns();
     for (size_t f = 0; f < sizeof(guard_families) / sizeof(guard_families[0]); f++) {
-        family(out, guard_families[f].name, guard_families[f].type, guard_families[f].help);
+        state_family(out, guard_families[f].name, guard_families[f].type, guard_families[f].help);
         for (size_t i = 0; i < v->conf->nbackends; i++) {
             const struct guard *g = guards_named(v->guards, v->conf->backends[i].name);
             if (g)
@@ -351,4 +354,5 @@ void state_metrics(const struct state_view *v, FILE *out)
     }
     print_servers(v, out);
     print_tables(v, out);
+    state_cache_metrics(v, out);
 }

@@ -7,6 +7,11 @@
  *     POST /servers?backend=users&server=10.0.0.3:9000&drain=yes
  *     POST /servers?backend=users&server=users-1:9000&weight=5      0: as configured
  *     GET  /limits                                 how full the tables of buckets are
+ *     GET  /cache                                  how full the cache is, and what is being fetched
+ *     POST /cache/purge?url=http://example.com/a   what is stored of this URL goes; see purge.h
+ *     POST /cache/purge?prefix=http://example.com/a/
+ *     POST /cache/purge?tag=blue&soft=yes          soft: it becomes stale
+ *     POST /cache/purge?all=yes
  *
  * A server is named by its address, or by its name and port in the configuration, which means all its
  * addresses. Drained, it gets no new request; what is under way goes on. What was set by hand holds over a
@@ -20,6 +25,7 @@
 
 #include <stdio.h>
 
+#include "gateway/cache.h"
 #include "gateway/guard.h"
 #include "gateway/limit.h"
 #include "gateway/log.h"
@@ -30,6 +36,8 @@ struct state_view {
     const struct conf *conf;
     struct guards *guards;
     struct limiter *limiter;
+    struct cache *cache;
+    const struct router *router;
     struct log *log;
     struct endpoint_list *const *lists;        /* by backend; NULL: no address is known */
     void (*relist)(void *ctx, size_t backend); /* weights or drains of the backend's endpoints have changed */
@@ -41,6 +49,7 @@ struct state_ask {
     const char *path; /* "/breakers" */
     bool is_post;
     const char *backend, *server, *state, *drain, *weight;
+    const char *url, *prefix, *tag, *all, *soft;
 };
 
 struct state_answer {

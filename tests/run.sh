@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run suites (unit, e2e, raw, protect, soak) of the build in $BUILD and close with one line of counts.
+# Run suites (unit, e2e, raw, cache, protect, soak) of the build in $BUILD and close with one line of counts.
 set -u
 BUILD=${BUILD:-build}
 export BUILD
@@ -43,6 +43,10 @@ for suite in "$@"; do
     raw)
         run raw/framing timeout 120 python3 tests/raw/framing.py "$BUILD/tollgate"
         run raw/resting timeout 120 python3 tests/raw/resting.py "$BUILD/tollgate"
+        ;;
+    cache)
+        run cache/conformance timeout 300 python3 tests/cache/conformance.py "$BUILD/tollgate"
+        run cache/stampede timeout 300 python3 tests/cache/stampede.py "$BUILD/tollgate"
         ;;
     protect) run protect/numbers timeout 300 sh tests/protect/run.sh ;;
     soak) run soak/short timeout 300 sh tests/soak/run.sh ;;

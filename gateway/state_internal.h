@@ -1,0 +1,25 @@
+/*
+ * state_internal.h: what the parts of state.h share: state.c (backends, limits) and state_cache.c. Nobody
+ * else includes it.
+ */
+#ifndef GATEWAY_STATE_INTERNAL_H
+#define GATEWAY_STATE_INTERNAL_H
+
+#include <cjson/cJSON.h>
+
+#include "gateway/state.h"
+
+/* Takes JSON. */
+struct state_answer state_answer_with(unsigned status, cJSON *json);
+struct state_answer state_refuse(unsigned status, const char *why);
+
+/* HELP and TYPE of a family of metrics. */
+void state_family(FILE *out, const char *name, const char *type, const char *help);
+
+/* ---- state_cache.c ---- */
+
+struct state_answer state_show_cache(const struct state_view *v);
+struct state_answer state_purge(const struct state_view *v, const struct state_ask *ask);
+void state_cache_metrics(const struct state_view *v, FILE *out);
+
+#endif
