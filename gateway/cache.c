@@ -53,7 +53,7 @@ enum step_result cache_serve(struct exchange *x, struct object *o, enum cache_st
     struct caching *c = &x->caching;
     cache_hold(&c->object, o);
     c->status = status;
-    c->ttl_ms = http_cache_left_ms(&cached_of(o)->life, cache_now_ms());
+    c->ttl_ms = http_cache_left_ms(&cached_of(o)->life, x->caching.now_ms);
     if (cache_reply(x, o, false))
         x->reply.ready = true;
     else
@@ -101,7 +101,7 @@ static struct object *find(struct exchange *x, bool *varies)
 static enum http_cache_use use_of(const struct exchange *x, const struct object *o)
 {
     const struct cached *a = cached_of(o);
-    enum http_cache_use use = http_cache_use(&a->life, &x->caching.ask, cache_now_ms());
+    enum http_cache_use use = http_cache_use(&a->life, &x->caching.ask, x->caching.now_ms);
     if (use != HTTP_CACHE_FRESH || !object_is_stale(o))
         return use;
     bool may_wait =
@@ -134,7 +134,7 @@ static enum step_result look_up(struct exchange *x)
     if (!o)
         return miss(x, varies ? "vary-miss" : "uri-miss");
     if (cached_of(o)->kind == CACHED_NOTHING) {
-        bool is_fresh = http_cache_left_ms(&cached_of(o)->life, cache_now_ms()) > 0;
+        bool is_fresh = http_cache_left_ms(&cached_of(o)->life, x->caching.now_ms) > 0;
         object_put(o);
         if (is_fresh && !wants_only_cached(x))
             x->caching.detail = "not-kept";
@@ -205,7 +205,7 @@ static enum step_result lead(struct exchange *x)
     }
     c->fetches = true;
     c->status = CACHE_MISS;
-    c->asked_ms = cache_now_ms();
+    c->asked_ms = c->now_ms;
     return STEP_PASS;
 }
 
@@ -240,7 +240,7 @@ static enum step_result refresh(struct exchange *x, struct object *o)
     }
     c->stale = object_get(o);
     c->fetches = c->refreshes = true;
-    c->asked_ms = cache_now_ms();
+    c->asked_ms = c->now_ms;
     (void)forward_step(x);
     return STEP_REPLY;
 }
@@ -306,12 +306,6 @@ static enum step_result follow(struct exchange *x)
 
 /* ---- the step ---- */
 
-static bool is_for_caches(const struct exchange *x)
-{
-    return x->head.framing == HTTP1_NO_BODY && !http_find(x->fields, SLICE("If-Match")) &&
-           !http_find(x->fields, SLICE("If-Unmodified-Since"));
-}
-
 static enum step_result begin(struct exchange *x)
 {
     struct caching *c = &x->caching;
@@ -325,7 +319,7 @@ static enum step_result begin(struct exchange *x)
     http_cache_ask(x->fields, &c->ask);
     if (!cache_conf_of(x)->client_directives)
         c->ask.cc = (struct cache_control){0};
-    if (c->key.text.len == 0 || !is_for_caches(x))
+    if (c->key.text.len == 0 || c->ask.is_for_origin || x->head.framing != HTTP1_NO_BODY)
         return bypass(x, "bypass");
     if (c->ask.cc.says & CC_NO_STORE)
         return bypass(x, "request");
@@ -337,6 +331,7 @@ enum step_result cache_step(struct exchange *x)
     struct caching *c = &x->caching;
     if (!cache_conf_of(x)->enabled || exchange_route(x)->action != ACTION_PROXY)
         return STEP_PASS;
+    c->now_ms = cache_now_ms();
     return c->is_begun ? follow(x) : begin(x);
 }
 
@@ -379,6 +374,13 @@ static void add_text(struct buf *b, const char *name, const char *value)
     buf_add(b, slice_of(value));
 }
 
+/* Whole seconds; what is stale by less than one is stale by one. */
+static void add_ttl(struct buf *b, int64_t ms)
+{
+    buf_add(b, ms < 0 ? SLICE("; hit; ttl=-") : SLICE("; hit; ttl="));
+    buf_add_u64(b, (uint64_t)(ms < 0 ? (999 - ms) / 1000 : ms / 1000));
+}
+
 /* RFC 9211: a hit, or forwarded and why. */
 static const char *status_text(struct exchange *x)
 {
@@ -388,11 +390,13 @@ static const char *status_text(struct exchange *x)
     buf_init(&b, space, sizeof(space));
     buf_add(&b, SLICE("tollgate"));
     if (!c->forwarded)
-        buf_printf(&b, "; hit; ttl=%" PRId64, c->ttl_ms / 1000 - (c->ttl_ms % 1000 < 0));
+        add_ttl(&b, c->ttl_ms);
     else
         add_text(&b, "; fwd=", c->forwarded);
-    if (c->forwarded && x->record.upstream_status)
-        buf_printf(&b, "; fwd-status=%u", x->record.upstream_status);
+    if (c->forwarded && x->record.upstream_status) {
+        buf_add(&b, SLICE("; fwd-status="));
+        buf_add_u64(&b, x->record.upstream_status);
+    }
     if (c->is_stored)
         buf_add(&b, SLICE("; stored"));
     if (c->is_collapsed)

@@ -62,7 +62,8 @@ struct caching {
     bool reads;               /* its client's body comes from the flight */
     bool is_shared;           /* others may have the answer */
     struct object_body *body; /* its memory, before the flight has it */
-    int64_t asked_ms;
+    int64_t now_ms;           /* read once for each step */
+    int64_t asked_ms;         /* when the backend was */
 
     struct cache_parts *parts; /* of a multipart reply that is being sent */
 };

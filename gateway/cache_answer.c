@@ -29,7 +29,7 @@ static struct http_cache_question question_of(struct exchange *x, unsigned statu
                                         .status = status,
                                         .answer = fields,
                                         .asked_ms = x->caching.asked_ms,
-                                        .answered_ms = cache_now_ms()};
+                                        .answered_ms = x->caching.now_ms};
 }
 
 /* A short note under the key, so that the next ones do not wait for each other. */
@@ -38,7 +38,7 @@ static void note_nothing(struct exchange *x, unsigned status)
     struct caching *c = &x->caching;
     const struct cached_parts parts = {.kind = CACHED_NOTHING,
                                        .key = c->full_key,
-                                       .life = {.born_ms = cache_now_ms(), .lifetime_ms = NOTHING_MS},
+                                       .life = {.born_ms = x->caching.now_ms, .lifetime_ms = NOTHING_MS},
                                        .since = flight_since(&c->reader)};
     struct object *o = status < 500 ? cached_new(cache_store_of(x), &parts) : NULL;
     if (o)
@@ -60,9 +60,9 @@ static enum cache_head not_kept(struct exchange *x, unsigned status, const char 
 }
 
 /* Whether an answer that ages so may be given to those who asked while it was under way. */
-static bool may_be_shared(const struct http_cache_life *life)
+static bool may_be_shared(const struct exchange *x, const struct http_cache_life *life)
 {
-    return !(life->flags & LIFE_VALIDATE) && http_cache_left_ms(life, cache_now_ms()) > 0;
+    return !(life->flags & LIFE_VALIDATE) && http_cache_left_ms(life, x->caching.now_ms) > 0;
 }
 
 /* The 304 is about something else than what is stored (RFC 9111, 4.3.4). */
@@ -85,7 +85,7 @@ static struct object *freshen(struct exchange *x, const struct http1_response *a
     struct cached_parts parts = {.kind = CACHED_ANSWER,
                                  .key = c->stale->key,
                                  .status = old->status,
-                                 .answered_ms = cache_now_ms(),
+                                 .answered_ms = x->caching.now_ms,
                                  .fields = cached_merge(old->fields, new, merged),
                                  .vary = old->vary,
                                  .variant = old->variant,
@@ -98,7 +98,7 @@ static struct object *freshen(struct exchange *x, const struct http1_response *a
     const struct http_cache_question q = question_of(x, old->status, asked);
     enum http_cache_verdict verdict = http_cache_judge(&cache_conf_of(x)->policy, &q, &cc, &parts.life);
     if (verdict != HTTP_CACHE_STORE)
-        parts.life = (struct http_cache_life){.born_ms = cache_now_ms(), .flags = LIFE_VALIDATE};
+        parts.life = (struct http_cache_life){.born_ms = x->caching.now_ms, .flags = LIFE_VALIDATE};
     struct object *o = cached_new(cache_store_of(x), &parts);
     if (o && verdict == HTTP_CACHE_STORE)
         c->is_stored = object_store_put(cache_store_of(x), o);
@@ -119,7 +119,7 @@ static enum cache_head take_not_modified(struct exchange *x, const struct http1_
     if (!o) { /* what is stored is what is valid, whatever there was no room for */
         o = object_get(c->stale);
     }
-    bool shared = c->is_stored && may_be_shared(&cached_of(o)->life);
+    bool shared = c->is_stored && may_be_shared(x, &cached_of(o)->life);
     flight_land(&c->reader, shared ? FLIGHT_DONE : FLIGHT_ALONE, shared ? o : NULL, REASON_NONE);
     if (c->refreshes)
         object_put(o);
@@ -181,7 +181,7 @@ static bool begin_storing(struct exchange *x, const struct http1_response *answe
         return false;
     }
     c->full_key = parts->key;
-    c->is_shared = may_be_shared(&parts->life);
+    c->is_shared = may_be_shared(x, &parts->life);
     c->is_stored = c->pumps = true;
     c->body = body;
     return true;
@@ -218,7 +218,7 @@ static enum cache_head take_answer(struct exchange *x, const struct http1_respon
     struct cache_control cc;
     struct cached_parts parts = {.kind = CACHED_ANSWER,
                                  .status = answer->status,
-                                 .answered_ms = cache_now_ms(),
+                                 .answered_ms = x->caching.now_ms,
                                  .since = flight_since(&c->reader)};
     const struct http_cache_question q = question_of(x, answer->status, answer->fields);
     enum http_cache_verdict verdict = http_cache_judge(&cache_conf_of(x)->policy, &q, &cc, &parts.life);
@@ -270,7 +270,7 @@ static void compare_head(struct exchange *x, const struct http1_response *answer
     if (!c->stale || answer->status != 200)
         return;
     const struct cached *a = cached_of(c->stale);
-    struct http_validators v = http_validators_of(answer->fields, cache_now_ms() / 1000);
+    struct http_validators v = http_validators_of(answer->fields, x->caching.now_ms / 1000);
     size_t length = c->stale->body ? c->stale->body->cap : 0;
     bool differs = (v.etag.len > 0 && !http_etag_matches(v.etag, a->validators.etag, false)) ||
                    (v.last_modified.len > 0 && !slice_eq(v.last_modified, a->validators.last_modified)) ||
@@ -284,12 +284,13 @@ enum cache_head cache_take_head(struct exchange *x, const struct http1_response 
     struct caching *c = &x->caching;
     if (!c->is_begun)
         return CACHE_PASSES;
+    c->now_ms = cache_now_ms();
     if (http_cache_invalidates(x->record.method_kind, answer->status))
         invalidate(x, answer);
     if (x->record.method_kind == HTTP_HEAD)
         compare_head(x, answer);
     if (c->stale && is_error(answer->status) &&
-        http_cache_may_rescue(&cached_of(c->stale)->life, &c->ask, false, cache_now_ms())) {
+        http_cache_may_rescue(&cached_of(c->stale)->life, &c->ask, false, x->caching.now_ms)) {
         flight_land(&c->reader, FLIGHT_FAILED, NULL, REASON_UPSTREAM_RESET);
         c->detail = "stale-if-error";
         if (!c->refreshes)
@@ -419,7 +420,9 @@ bool cache_rescue(struct exchange *x, enum reason reason)
     struct caching *c = &x->caching;
     if (!c->refreshes && (x->reply.ready || reason == REASON_CLIENT_GONE || reason == REASON_DRAINING))
         return false;
-    bool may = c->stale && http_cache_may_rescue(&cached_of(c->stale)->life, &c->ask, true, cache_now_ms());
+    c->now_ms = cache_now_ms();
+    bool may =
+        c->stale && http_cache_may_rescue(&cached_of(c->stale)->life, &c->ask, true, x->caching.now_ms);
     if (!may && !c->refreshes)
         return false;
     cache_lost(x, reason);

@@ -20,9 +20,9 @@ struct cache_parts {
     struct http_range ranges[HTTP_RANGES_MAX];
 };
 
-static int64_t now_s(void)
+static int64_t now_s(const struct exchange *x)
 {
-    return clock_wall_us() / 1000000;
+    return x->caching.now_ms / 1000;
 }
 
 /* ---- fields ---- */
@@ -30,10 +30,11 @@ static int64_t now_s(void)
 static bool add_age(struct exchange *x, const struct cached *c)
 {
     char text[24];
+    struct buf b;
     bool ok = true;
-    int64_t age_s = http_cache_age_ms(&c->life, cache_now_ms()) / 1000;
-    int n = snprintf(text, sizeof(text), "%" PRId64, age_s);
-    struct slice value = arena_slice(&x->arena, (struct slice){text, (size_t)n}, &ok);
+    buf_init(&b, text, sizeof(text));
+    buf_add_u64(&b, (uint64_t)http_cache_age_ms(&c->life, x->caching.now_ms) / 1000);
+    struct slice value = arena_slice(&x->arena, buf_slice(&b), &ok);
     return ok && reply_add(x, SLICE("Age"), value);
 }
 
@@ -69,7 +70,7 @@ static bool add_fields(struct exchange *x, const struct cached *c, struct slice 
 bool cache_reply_not_modified(struct exchange *x, const struct cached *c, bool *made)
 {
     *made = c->status == 200 && x->caching.ask.is_conditional &&
-            http_not_modified(x->fields, &c->validators, now_s());
+            http_not_modified(x->fields, &c->validators, now_s(x));
     if (!*made)
         return true;
     x->reply = (struct reply){.status = 304, .body = REPLY_EMPTY};
@@ -171,7 +172,7 @@ static bool reply_partly(struct exchange *x, const struct cached *c, struct slic
     const struct http_field *range = http_find(x->fields, SLICE("Range"));
     *made = false;
     if (!range || c->status != 200 || x->record.method_kind != HTTP_GET ||
-        http_count(x->fields, SLICE("Range")) != 1 || !http_range_holds(x->fields, &c->validators, now_s()))
+        http_count(x->fields, SLICE("Range")) != 1 || !http_range_holds(x->fields, &c->validators, now_s(x)))
         return true;
     enum http_range_result result = http_range_read(slice_trim(range->value), body.len, ranges, &n);
     *made = result != HTTP_RANGE_WHOLE;

@@ -24,16 +24,47 @@ static bool has(const struct cache_control *cc, uint32_t directives)
 
 /* ---- requests ---- */
 
+static bool is(struct slice name, const char *lower)
+{
+    return slice_eq_nocase(name, (struct slice){lower, name.len});
+}
+
+/* Each field is looked at once, by the length of its name first. */
 void http_cache_ask(struct http_fields request, struct http_cache_ask *ask)
 {
-    cache_control_read(request, SLICE("Cache-Control"), &ask->cc);
-    if (!ask->cc.is_there && http_lists_token(request, SLICE("Pragma"), SLICE("no-cache")))
+    bool has_control = false, has_pragma = false;
+    *ask = (struct http_cache_ask){0};
+    for (size_t i = 0; i < request.n; i++) {
+        struct slice n = request.at[i].name;
+        switch (n.len) {
+        case 5:
+            ask->has_range |= is(n, "range");
+            break;
+        case 6:
+            has_pragma |= is(n, "pragma");
+            break;
+        case 8:
+            ask->is_for_origin |= is(n, "if-match");
+            break;
+        case 13:
+            has_control |= is(n, "cache-control");
+            ask->has_authorization |= is(n, "authorization");
+            ask->is_conditional |= is(n, "if-none-match");
+            break;
+        case 17:
+            ask->is_conditional |= is(n, "if-modified-since");
+            break;
+        case 19:
+            ask->is_for_origin |= is(n, "if-unmodified-since");
+            break;
+        default:
+            break;
+        }
+    }
+    if (has_control)
+        cache_control_read(request, SLICE("Cache-Control"), &ask->cc);
+    else if (has_pragma && http_lists_token(request, SLICE("Pragma"), SLICE("no-cache")))
         ask->cc.says |= CC_NO_CACHE;
-    ask->has_authorization = http_find(request, SLICE("Authorization")) != NULL;
-    ask->has_range = http_find(request, SLICE("Range")) != NULL;
-    ask->is_conditional =
-        http_find(request, SLICE("If-None-Match")) || http_find(request, SLICE("If-Modified-Since")) ||
-        http_find(request, SLICE("If-Match")) || http_find(request, SLICE("If-Unmodified-Since"));
 }
 
 /* ---- storing (3) ---- */

@@ -27,7 +27,8 @@
 struct http_cache_ask {
     struct cache_control cc; /* Pragma: no-cache counts where there is no Cache-Control */
     bool has_authorization;
-    bool is_conditional; /* If-None-Match, If-Modified-Since, If-Match, If-Unmodified-Since */
+    bool is_conditional; /* If-None-Match, If-Modified-Since */
+    bool is_for_origin;  /* If-Match, If-Unmodified-Since: conditions that a cache cannot judge */
     bool has_range;
 };
 

@@ -33,6 +33,9 @@ US_CASES = {
     'large': ('1 MB answer, 8 kept connections', 800,
               ['--path', '/b/1048576', '--expect', 1048576, '--connections', 8]),
     'upload': ('1 MB POST, 8 kept connections', 800, ['--post', 1048576, '--connections', 8]),
+    'hit': ('1 KB hit in the cache, 64 kept connections', 50000, ['--path', '/b/1024', '--expect', 1024]),
+    'hit64': ('64 KB hit in the cache, 16 kept connections', 20000,
+              ['--path', '/b/65536', '--expect', 65536, '--connections', 16]),
     'limit': ('128 B answer, each client limited, far from its limit', 50000, []),
     'refuse': ('429: over the limit', 50000, ['--refused']),
 }
@@ -60,8 +63,21 @@ TUNED = {
                                        '    http-request return status 429 content-type text/plain string refused '
                                        'if { path /b/128 } { sc_http_req_rate(0) gt 1 }'}},
 }
+# nginx keeps its files in memory, and them open.
+CACHES = {'tollgate': {'ROUTE': 'cache { ttl = 1h }'},
+          'nginx': {'HTTP': 'proxy_cache_path /dev/shm/tollgate-bench levels=1:2 keys_zone=c:10m max_size=256m use_temp_path=off;'
+                            ' open_file_cache max=1000 inactive=1h; open_file_cache_valid 1h;',
+                    'LOCATION': 'proxy_cache c; proxy_cache_valid 200 1h;'},
+          'haproxy': {'GLOBAL': 'cache c\n    total-max-size 64\n    max-object-size 1000000\n    max-age 3600',
+                      'FRONTEND': 'filter cache c\n    http-request cache-use c\n'
+                                  '    http-response set-header Cache-Control max-age=3600\n'
+                                  '    http-response cache-store c'}}
+TUNED['hit'] = TUNED['hit64'] = CACHES
 # What is measured as the same proxy in another guise, in the case of that name.
+OPENS_FILES = [('nginx', 'nginx-opens', {'HTTP': CACHES['nginx']['HTTP'].split(' open_file_cache')[0]})]
 VARIANTS = {
+    'hit': OPENS_FILES,
+    'hit64': OPENS_FILES,
     'large': [('haproxy', 'haproxy-splice', {'DEFAULTS': 'option splice-auto'})],
     'limit': [('tollgate', 'tollgate-bare', {'ROUTE': '', 'BACKEND': 'breaker { enabled = no }  eject { failures = 0 }'})],
 }
