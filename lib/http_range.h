@@ -6,7 +6,8 @@
  *
  * What is malformed, of another unit, or asks for more parts than HTTP_RANGES_MAX or for more bytes than
  * there are (by overlaps), is as if it were not there: the whole is sent (RFC 9110, 14.2). Ranges keep the
- * order they were asked for in; those that begin behind the end are left out.
+ * order they were asked for in; those that begin behind the end are left out. RANGES and N are only good with
+ * HTTP_RANGE_PARTS.
  *
  * Pure function, any thread. Source: RFC 9110, 14.
  */
