@@ -77,26 +77,41 @@ static enum MHD_Result metrics(struct admin *a, struct MHD_Connection *c, const 
     return ok;
 }
 
-static const char *parameter(struct MHD_Connection *c, const char *name)
+/* Values of parameters, without their escapes; what does not fit is as if it were not there. */
+struct parameters {
+    struct MHD_Connection *c;
+    size_t used;
+    char space[16384];
+};
+
+static const char *parameter(struct parameters *p, const char *name)
 {
-    return MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, name);
+    const char *raw = MHD_lookup_connection_value(p->c, MHD_GET_ARGUMENT_KIND, name);
+    size_t len = raw ? strlen(raw) + 1 : 0;
+    if (!raw || len > sizeof(p->space) - p->used)
+        return NULL;
+    char *value = memcpy(p->space + p->used, raw, len);
+    p->used += len;
+    MHD_http_unescape(value);
+    return value;
 }
 
 static enum MHD_Result state(struct admin *a, struct MHD_Connection *c, const struct ask *asked)
 {
+    struct parameters p = {.c = c};
     const struct state_ask ask = {
         .path = asked->path,
         .is_post = asked->is_post,
-        .backend = parameter(c, "backend"),
-        .server = parameter(c, "server"),
-        .state = parameter(c, "state"),
-        .drain = parameter(c, "drain"),
-        .weight = parameter(c, "weight"),
-        .url = parameter(c, "url"),
-        .prefix = parameter(c, "prefix"),
-        .tag = parameter(c, "tag"),
-        .all = parameter(c, "all"),
-        .soft = parameter(c, "soft"),
+        .backend = parameter(&p, "backend"),
+        .server = parameter(&p, "server"),
+        .state = parameter(&p, "state"),
+        .drain = parameter(&p, "drain"),
+        .weight = parameter(&p, "weight"),
+        .url = parameter(&p, "url"),
+        .prefix = parameter(&p, "prefix"),
+        .tag = parameter(&p, "tag"),
+        .all = parameter(&p, "all"),
+        .soft = parameter(&p, "soft"),
     };
     struct state_answer answer = a->setup.state(a->setup.ctx, &ask);
     if (!answer.json)

@@ -164,13 +164,25 @@ static void got_head(struct exchange *x, size_t head_len)
     }
 }
 
-/* Pass over an interim answer (RFC 9110, 15.2). False: enough of them. */
-static bool skip_interim(struct exchange *x, size_t head_len)
+/* Pass on an interim answer (RFC 9110, 15.2), but for 100, which we asked nobody for. */
+static void pass_interim(struct exchange *x)
+{
+    struct buf b = worker_scratch(x->worker);
+    if (x->forward.answer.status == 100 || x->caching.refreshes)
+        return;
+    headers_interim(x, &x->forward.answer, &b);
+    if (!b.failed)
+        front_send_interim(x, buf_slice(&b));
+}
+
+/* False: enough of them. */
+static bool take_interim(struct exchange *x, size_t head_len)
 {
     struct forward *f = &x->forward;
     struct forward_buffer *b = f->buffer;
     if (f->answer.status == 101 || ++f->interim > HTTP1_INTERIM_MAX)
         return false;
+    pass_interim(x);
     memmove(b->bytes, b->bytes + head_len, b->have - head_len);
     b->have -= head_len;
     return true;
@@ -193,7 +205,7 @@ static bool parse_head(struct exchange *x)
             got_head(x, f->answer.head_len);
             return false;
         }
-        if (!skip_interim(x, f->answer.head_len)) {
+        if (!take_interim(x, f->answer.head_len)) {
             malformed(x, "too many interim answers, or a switch of protocols that nobody asked for");
             return false;
         }

@@ -47,6 +47,20 @@ void front_wake(struct exchange *x)
     client_resume(x->client);
 }
 
+/* libmicrohttpd knows no interim answers but 100. Between the end of a request and its reply nothing of its
+ * own is on its way, so the socket can be written to; half a head, though, would be the end of the
+ * connection.
+ */
+void front_send_interim(struct exchange *x, struct slice head)
+{
+    struct client *c = x->client;
+    if (!c || c->tls || c->replied || c->cut || !c->body_ended || x->record.http_minor == 0)
+        return;
+    ssize_t n = send(c->fd, head.p, head.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n > 0 && (size_t)n < head.len)
+        client_cut(c);
+}
+
 bool front_has_replied(const struct exchange *x)
 {
     return x->client->replied;

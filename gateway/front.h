@@ -45,6 +45,10 @@ void front_tick(struct front *f, uint64_t now_ns);
 /* What the exchange waited for has happened. */
 void front_wake(struct exchange *x);
 
+/* Send HEAD, an interim answer, in front of the reply that is not there yet. It is left out where that cannot
+ * be done: over TLS, to HTTP/1.0, before the request has ended, or when the client is slow to read. */
+void front_send_interim(struct exchange *x, struct slice head);
+
 /* Whether the reply's head was handed to the connection. */
 bool front_has_replied(const struct exchange *x);
 const struct client_stats *front_stats(const struct front *f);

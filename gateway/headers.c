@@ -362,6 +362,24 @@ bool headers_edit_reply(struct exchange *x)
     return true;
 }
 
+void headers_interim(const struct exchange *x, const struct http1_response *answer, struct buf *b)
+{
+    struct named named;
+    read_connection(answer->fields, &named);
+    buf_add(b, SLICE("HTTP/1.1 "));
+    buf_add_u64(b, answer->status);
+    buf_add_char(b, ' ');
+    buf_add(b, slice_of(http_status_phrase(answer->status)));
+    buf_add(b, SLICE("\r\n"));
+    for (size_t i = 0; i < answer->fields.n; i++) {
+        const struct http_field *f = &answer->fields.at[i];
+        if (f->value.len > 0 && answer_role(f->name) == ROLE_PASS && !cors_owns(exchange_route(x), f->name) &&
+            !(named.n > 0 && is_named(&named, f->name)))
+            add_field(b, f->name, f->value);
+    }
+    buf_add(b, SLICE("\r\n"));
+}
+
 struct http_fields headers_to_keep(const struct exchange *x, const struct http1_response *answer,
                                    const struct cache_control *cc, struct http_field *out, size_t max)
 {

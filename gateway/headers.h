@@ -27,6 +27,9 @@ struct slice headers_auth_request(struct exchange *x, const char *path);
  * their NULs) and must live as long as the exchange. False when memory is short. */
 MUST_USE bool headers_answer(struct exchange *x, const struct http1_response *answer);
 
+/* Write the head of an interim answer as the client gets it into B. */
+void headers_interim(const struct exchange *x, const struct http1_response *answer, struct buf *b);
+
 /* The fields of the backend's answer that a cache may keep, into the MAX of OUT; CC: what the answer says. */
 struct http_fields headers_to_keep(const struct exchange *x, const struct http1_response *answer,
                                    const struct cache_control *cc, struct http_field *out, size_t max);

@@ -77,17 +77,6 @@ static size_t purge_tag(struct object_shard *sh, uint64_t hash, bool soft)
     return n;
 }
 
-static size_t purge_all(struct object_shard *sh, bool soft)
-{
-    pthread_mutex_lock(&sh->lock);
-    size_t n = sh->queues[QUEUE_SMALL].n + sh->queues[QUEUE_MAIN].n;
-    uint64_t at = record(sh, (struct purge_record){0, true, soft});
-    sh->barrier = at;
-    atomic_store_explicit(soft ? &sh->all_stale_at : &sh->all_dead_at, at, memory_order_relaxed);
-    pthread_mutex_unlock(&sh->lock);
-    return n;
-}
-
 /* Some of the groups at a time, with the lock given back in between. Who comes in behind the walk was begun
  * before the barrier and is refused, or after it and is new. */
 static size_t purge_prefix(struct object_shard *sh, struct slice prefix, bool soft)
@@ -121,10 +110,8 @@ size_t object_store_purge(struct object_store *s, enum object_purge kind, struct
     for (size_t i = 0; i < s->nshards; i++) {
         if (kind == OBJECT_TAG)
             n += purge_tag(s->shards[i], object_group_hash(s, what), soft);
-        else if (kind == OBJECT_PREFIX)
-            n += purge_prefix(s->shards[i], what, soft);
         else
-            n += purge_all(s->shards[i], soft);
+            n += purge_prefix(s->shards[i], kind == OBJECT_ALL ? SLICE("") : what, soft);
     }
     return n;
 }

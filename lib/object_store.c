@@ -12,9 +12,9 @@
  * The last reference to an object that is no longer in the store may be given back by a hit. To take no lock
  * then, it goes on a stack, and is buried by the next one who wants memory.
  *
- * A purge of a tag or of everything leaves objects where they are: their SINCE tells that they are dead. A
- * purge also has to stop what is on its way into the store: the last purges of groups and tags are kept in a
- * ring, and whoever is older than the ring, or than the last purge of a prefix or of everything, is refused.
+ * A purge of a tag leaves objects where they are: their SINCE tells that they are dead. A purge also has to
+ * stop what is on its way into the store: the last purges of groups and tags are kept in a ring, and whoever
+ * is older than the ring, or than the last purge of a prefix or of everything, is refused.
  */
 #include "lib/object_store.h"
 
@@ -109,8 +109,6 @@ static void count_use(struct object *o)
 
 static bool is_stale_by_purge(const struct object *o)
 {
-    if (o->since < atomic_load_explicit(&o->shard->all_stale_at, memory_order_relaxed))
-        return true;
     for (size_t i = 0; i < o->ntags; i++)
         if (o->since < atomic_load_explicit(&o->tags[i]->stale_at, memory_order_relaxed))
             return true;

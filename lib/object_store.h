@@ -23,8 +23,8 @@
  *
  * Purging. The first part of a key names its group (a URL, whose variants have longer keys), and an object
  * may have tags. Groups and tags, prefixes of groups and everything can be purged: hard, objects are gone;
- * soft, object_is_stale says so of them. Tags and everything are purged in constant time; objects that are
- * gone keep their memory until their turn to be evicted comes. What was begun before a purge (SINCE) is not
+ * soft, object_is_stale says so of them. A tag is purged in constant time; objects that go by it keep their
+ * memory until their turn to be evicted comes. What was begun before a purge (SINCE) is not
  * put after it.
  *
  * Threads: any, at any time. object_store_find and object_put take no lock that is held for longer than it
@@ -144,8 +144,8 @@ static inline bool object_is_stale(const struct object *o)
 enum object_purge { OBJECT_GROUP, OBJECT_TAG, OBJECT_PREFIX, OBJECT_ALL };
 
 /* How many objects are gone, or stale when SOFT. WHAT: the whole group, the tag, or the beginning of groups.
- * OBJECT_PREFIX takes long, without holding others up for long; the others are quick, but for a group with
- * very many members. */
+ * OBJECT_PREFIX and OBJECT_ALL take long, without holding others up for long; the others are quick, but for
+ * a group with very many members. */
 size_t object_store_purge(struct object_store *s, enum object_purge kind, struct slice what, bool soft);
 
 struct object_store_stats {

@@ -58,7 +58,6 @@ struct object_shard {
     struct purge_record purges[OBJECT_PURGES]; /* number n at n % OBJECT_PURGES */
     _Atomic uint64_t now;                      /* number of the last purge */
     uint64_t barrier;                          /* what was begun before this purge is not put */
-    _Atomic uint64_t all_dead_at, all_stale_at;
     _Atomic(struct object *) dead;
     _Atomic(struct object_body *) dead_bodies;
 
@@ -105,12 +104,9 @@ static inline struct object **object_chain_of(struct object_shard *sh, uint64_t 
     return &sh->chains[hash & (sh->nbuckets - 1)];
 }
 
-/* By a purge of one of its tags, or of everything. While it is linked, under one of its locks. */
+/* By a purge of one of its tags. While it is linked, under one of its locks. */
 static inline bool object_is_dead(const struct object *o)
 {
-    const struct object_shard *sh = o->shard;
-    if (o->since < atomic_load_explicit(&sh->all_dead_at, memory_order_relaxed))
-        return true;
     for (size_t i = 0; i < o->ntags; i++)
         if (o->since < atomic_load_explicit(&o->tags[i]->dead_at, memory_order_relaxed))
             return true;
