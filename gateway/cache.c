@@ -124,7 +124,17 @@ static enum step_result miss(struct exchange *x, const char *forwarded)
         exchange_fail(x, REASON_NOT_CACHED);
         return STEP_REPLY;
     }
-    return may_fetch(x) ? join(x, forwarded) : go_alone(x, forwarded);
+    return may_fetch(x) || cache_part_begin(x) ? join(x, forwarded) : go_alone(x, forwarded);
+}
+
+/* A part is only used while it is fresh. */
+static enum step_result look_up_part(struct exchange *x, const char *forwarded)
+{
+    struct object *o = x->caching.ask.has_range ? cache_part_find(x) : NULL;
+    if (o && use_of(x, o) == HTTP_CACHE_FRESH && cache_part_has_range(x, o))
+        return cache_serve(x, o, CACHE_HIT);
+    object_put(o);
+    return miss(x, o ? "partial" : forwarded);
 }
 
 static enum step_result look_up(struct exchange *x)
@@ -132,7 +142,7 @@ static enum step_result look_up(struct exchange *x)
     bool varies;
     struct object *o = find(x, &varies);
     if (!o)
-        return miss(x, varies ? "vary-miss" : "uri-miss");
+        return look_up_part(x, varies ? "vary-miss" : "uri-miss");
     if (cached_of(o)->kind == CACHED_NOTHING) {
         bool is_fresh = http_cache_left_ms(&cached_of(o)->life, x->caching.now_ms) > 0;
         object_put(o);
@@ -203,6 +213,8 @@ static enum step_result lead(struct exchange *x)
         exchange_fail(x, REASON_OVERLOADED);
         return STEP_REPLY;
     }
+    if (!c->stale && !c->is_part)
+        cache_part_use_prefix(x);
     c->fetches = true;
     c->status = CACHE_MISS;
     c->asked_ms = c->now_ms;
@@ -340,7 +352,8 @@ enum step_result cache_step(struct exchange *x)
 bool cache_owns(const struct exchange *x, struct slice name)
 {
     static const char *const names[] = {"If-None-Match", "If-Modified-Since", "If-Range", "Range"};
-    for (size_t i = 0; x->caching.fetches && i < sizeof(names) / sizeof(names[0]); i++)
+    size_t n = sizeof(names) / sizeof(names[0]) - x->caching.is_part;
+    for (size_t i = 0; x->caching.fetches && i < n; i++)
         if (slice_eq_nocase(name, slice_of(names[i])))
             return true;
     return false;
@@ -357,6 +370,8 @@ static void add_field(struct buf *b, struct slice name, struct slice value)
 void cache_add(struct exchange *x, struct buf *b)
 {
     struct caching *c = &x->caching;
+    if (c->fetches && c->prefix)
+        cache_part_add(x, b);
     if (!c->fetches || !c->stale)
         return;
     const struct http_validators *v = &cached_of(c->stale)->validators;

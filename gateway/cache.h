@@ -55,12 +55,15 @@ struct caching {
     struct object *object;      /* whose bytes the reply has */
     struct object *stale;       /* what is stored, but has to be asked for */
     struct object *head;        /* of the answer that is being stored */
+    struct object *prefix;      /* the beginning of it, which is stored already; only the rest is asked for */
+    struct object_key whole_key; /* is_part: of the whole */
     struct flight_reader reader;
     bool fetches;             /* asks the backend for the cache */
     bool refreshes;           /* and not for its client, who has an answer */
     bool pumps;               /* its answer's body goes into the flight */
     bool reads;               /* its client's body comes from the flight */
     bool is_shared;           /* others may have the answer */
+    bool is_part;             /* a range is asked for, of which no whole is stored */
     struct object_body *body; /* its memory, before the flight has it */
     int64_t now_ms;           /* read once for each step */
     int64_t asked_ms;         /* when the backend was */

@@ -158,10 +158,19 @@ static bool find_variant(struct exchange *x, struct http_fields answer, struct c
     return ok && parts->key.text.len > 0;
 }
 
-static size_t body_max(const struct exchange *x)
+size_t cache_body_max(const struct exchange *x)
 {
     size_t most = object_store_max_body(cache_store_of(x));
     return cache_conf_of(x)->max_object < most ? (size_t)cache_conf_of(x)->max_object : most;
+}
+
+static void drop_field(struct http_fields *f, struct slice name)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < f->n; i++)
+        if (!slice_eq_nocase(f->at[i].name, name))
+            f->at[n++] = f->at[i];
+    f->n = n;
 }
 
 /* Memory for the body, and the head: the answer is on its way into the store. */
@@ -170,11 +179,14 @@ static bool begin_storing(struct exchange *x, const struct http1_response *answe
 {
     struct caching *c = &x->caching;
     struct object_body *body = NULL;
-    size_t max = body_max(x);
+    size_t max = cache_body_max(x);
     bool has_body = answer->framing != HTTP1_NO_BODY;
-    size_t first = answer->framing == HTTP1_LENGTH ? (size_t)answer->length : BODY_FIRST;
+    size_t prefix = c->prefix ? c->prefix->body->cap : 0;
+    size_t first = answer->framing == HTTP1_LENGTH ? prefix + (size_t)answer->length : BODY_FIRST;
     if (has_body && !(body = object_body_new(cache_store_of(x), &parts->key, first < max ? first : max)))
         return false;
+    if (prefix > 0)
+        memcpy(body->bytes, c->prefix->body->bytes, prefix);
     c->head = cached_new(cache_store_of(x), parts);
     if (!c->head) {
         object_body_put(body);
@@ -205,10 +217,33 @@ static bool reply_to_leader(struct exchange *x, const struct http1_response *ans
     bool made = false;
     if (x->caching.refreshes)
         return true;
+    if (x->caching.prefix) { /* the answer is only the rest */
+        bool ok = cache_reply(x, x->caching.head, true);
+        x->reply.length = x->caching.reads ? x->caching.body->cap : x->reply.length;
+        return ok;
+    }
     if (!cache_reply_not_modified(x, cached_of(x->caching.head), &made))
         return false;
     x->caching.reads = !made;
     return made || (headers_answer(x, answer) && own_reply(x));
+}
+
+/* Whether the status is one that was asked for: of a range a part of it or the whole, of the rest that rest,
+ * which makes a whole. */
+static bool take_part(struct exchange *x, const struct http1_response *answer, struct cached_parts *parts)
+{
+    struct caching *c = &x->caching;
+    struct http_range r;
+    if (c->prefix) {
+        parts->status = 200;
+        return true;
+    }
+    if (!c->is_part || answer->status == 200)
+        return true;
+    if (answer->status != 206 || !cache_part_read(answer, &r, &parts->total))
+        return false;
+    parts->first = r.first;
+    return true;
 }
 
 static enum cache_head take_answer(struct exchange *x, const struct http1_response *answer)
@@ -220,7 +255,9 @@ static enum cache_head take_answer(struct exchange *x, const struct http1_respon
                                  .status = answer->status,
                                  .answered_ms = x->caching.now_ms,
                                  .since = flight_since(&c->reader)};
-    const struct http_cache_question q = question_of(x, answer->status, answer->fields);
+    if (!take_part(x, answer, &parts))
+        return not_kept(x, answer->status, "partial");
+    const struct http_cache_question q = question_of(x, parts.total ? 200 : parts.status, answer->fields);
     enum http_cache_verdict verdict = http_cache_judge(&cache_conf_of(x)->policy, &q, &cc, &parts.life);
     if (verdict != HTTP_CACHE_STORE)
         return not_kept(x, answer->status,
@@ -229,11 +266,14 @@ static enum cache_head take_answer(struct exchange *x, const struct http1_respon
         return not_kept(x, answer->status, "status");
     if (x->forward.backend != exchange_route(x)->backend)
         return not_kept(x, 500, "fallback");
-    if (answer->framing == HTTP1_LENGTH && answer->length > body_max(x))
+    if (answer->framing == HTTP1_LENGTH && answer->length > cache_body_max(x))
         return not_kept(x, answer->status, "too-large");
     parts.fields = headers_to_keep(x, answer, &cc, kept, CACHED_FIELDS_MAX);
+    if (c->prefix)
+        drop_field(&parts.fields, SLICE("Content-Range"));
     if (!find_variant(x, answer->fields, &parts))
         return not_kept(x, answer->status, "vary");
+    c->whole_key = parts.key;
     if (!begin_storing(x, answer, &parts))
         return not_kept(x, 500, "no-room");
     if (!reply_to_leader(x, answer)) {
@@ -299,6 +339,12 @@ enum cache_head cache_take_head(struct exchange *x, const struct http1_response 
     }
     if (!c->fetches)
         return CACHE_PASSES;
+    if (c->prefix && answer->status == 206 && !cache_part_is_rest(x, answer)) {
+        cache_hold(&c->prefix, NULL);
+        return CACHE_ASKS_ANEW;
+    }
+    if (answer->status != 206)
+        cache_hold(&c->prefix, NULL);
     if (answer->status == 304 && asked_with_condition(c))
         return take_not_modified(x, answer);
     return take_answer(x, answer);
@@ -311,18 +357,20 @@ static void complete(struct exchange *x, struct object_body *body)
 {
     struct caching *c = &x->caching;
     const struct cached *head = cached_of(c->head);
-    const struct cached_parts parts = {.kind = CACHED_ANSWER,
-                                       .key = c->full_key,
-                                       .status = head->status,
-                                       .life = head->life,
-                                       .fields = head->fields,
-                                       .answered_ms = head->validators.date_s * 1000,
-                                       .vary = head->vary,
-                                       .variant = head->variant,
-                                       .body = body,
-                                       .since = flight_since(&c->reader)};
-    struct object *o = cached_new(cache_store_of(x), &parts);
-    if (o)
+    struct cached_parts parts = {.kind = CACHED_ANSWER,
+                                 .key = c->full_key,
+                                 .status = head->status,
+                                 .first = head->first,
+                                 .total = head->total,
+                                 .life = head->life,
+                                 .fields = head->fields,
+                                 .answered_ms = head->validators.date_s * 1000,
+                                 .vary = head->vary,
+                                 .variant = head->variant,
+                                 .body = body,
+                                 .since = flight_since(&c->reader)};
+    struct object *o = head->total ? cache_part_store(x, &parts) : cached_new(cache_store_of(x), &parts);
+    if (o && !head->total)
         object_store_put(cache_store_of(x), o);
     c->pumps = false;
     flight_land(&c->reader, c->is_shared ? FLIGHT_DONE : FLIGHT_ALONE, o, REASON_NONE);
@@ -348,8 +396,9 @@ static void begin_pumping(struct exchange *x)
     struct caching *c = &x->caching;
     const struct flight_answer a = {.head = c->head,
                                     .body = c->body,
+                                    .filled = c->prefix ? c->prefix->body->cap : 0,
                                     .has_length = x->forward.answer.framing == HTTP1_LENGTH,
-                                    .max = body_max(x),
+                                    .max = cache_body_max(x),
                                     .is_shared = c->is_shared};
     flight_begin_body(&c->reader, &a);
     c->body = NULL;
@@ -467,6 +516,7 @@ void cache_undo(struct exchange *x)
     cache_hold(&c->object, NULL);
     cache_hold(&c->stale, NULL);
     cache_hold(&c->head, NULL);
+    cache_hold(&c->prefix, NULL);
     object_body_put(c->body);
     c->body = NULL;
 }

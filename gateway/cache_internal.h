@@ -31,6 +31,31 @@ void cache_hold(struct object **place, struct object *o);
 /* Reply with O; takes the reference. */
 enum step_result cache_serve(struct exchange *x, struct object *o, enum cache_status status);
 
+/* Bytes of the largest body that the route's cache keeps. */
+size_t cache_body_max(const struct exchange *x);
+
+/* ---- cache_part.c ---- */
+
+struct cached_parts;
+
+/* The part that is stored of what lies under the full key. A reference; NULL: none. */
+MUST_USE struct object *cache_part_find(struct exchange *x);
+MUST_USE bool cache_part_has_range(const struct exchange *x, const struct object *part);
+
+/* Fetch a range for the cache, if the request asks for just one: the full key becomes the range's. */
+MUST_USE bool cache_part_begin(struct exchange *x);
+
+/* Ask for the rest only, if the beginning is stored; the fields that say so. */
+void cache_part_use_prefix(struct exchange *x);
+void cache_part_add(const struct exchange *x, struct buf *b);
+
+/* What a 206 says of itself; false when it cannot be kept. Whether it is the rest that was asked for. */
+MUST_USE bool cache_part_read(const struct http1_response *answer, struct http_range *range, uint64_t *total);
+MUST_USE bool cache_part_is_rest(const struct exchange *x, const struct http1_response *answer);
+
+/* Store a part, joined with what is there. PARTS is changed. A reference; NULL: no room. */
+MUST_USE struct object *cache_part_store(struct exchange *x, struct cached_parts *parts);
+
 /* ---- cache_reply.c ---- */
 
 /* Make the reply of what is stored: whole, in part, or none of it when the client has it. READS: its body

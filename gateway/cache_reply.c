@@ -69,7 +69,7 @@ static bool add_fields(struct exchange *x, const struct cached *c, struct slice 
 
 bool cache_reply_not_modified(struct exchange *x, const struct cached *c, bool *made)
 {
-    *made = c->status == 200 && x->caching.ask.is_conditional &&
+    *made = (c->status == 200 || c->total > 0) && x->caching.ask.is_conditional &&
             http_not_modified(x->fields, &c->validators, now_s(x));
     if (!*made)
         return true;
@@ -99,9 +99,21 @@ static bool reply_unsatisfiable(struct exchange *x, const struct cached *c, uint
 static bool reply_one_range(struct exchange *x, const struct cached *c, struct slice body,
                             const struct http_range *r)
 {
-    x->reply = (struct reply){
-        .status = 206, .body = REPLY_BYTES, .bytes = {body.p + r->first, (size_t)(r->last - r->first + 1)}};
-    return add_fields(x, c, SLICE("")) && add_content_range(x, r, body.len) && add_own(x, c);
+    x->reply = (struct reply){.status = 206,
+                              .body = REPLY_BYTES,
+                              .bytes = {body.p + (r->first - c->first), (size_t)(r->last - r->first + 1)}};
+    return add_fields(x, c, SLICE("")) && add_content_range(x, r, c->total ? c->total : body.len) &&
+           add_own(x, c);
+}
+
+/* Of a part that has it: see cache_part.c. */
+static bool reply_from_part(struct exchange *x, const struct cached *c, struct slice body)
+{
+    struct http_range ranges[HTTP_RANGES_MAX];
+    size_t n = 0;
+    const struct http_field *range = http_find(x->fields, SLICE("Range"));
+    return range && http_range_read(slice_trim(range->value), c->total, ranges, &n) == HTTP_RANGE_PARTS &&
+           n == 1 && reply_one_range(x, c, body, &ranges[0]);
 }
 
 /* The head of a part, and its bytes. */
@@ -216,6 +228,8 @@ bool cache_reply(struct exchange *x, struct object *o, bool reads)
         return false;
     if (!made && reads)
         return reply_streaming(x, c);
+    if (!made && c->total > 0)
+        return reply_from_part(x, c, body);
     if (!made && !reply_partly(x, c, body, &made))
         return false;
     return made || reply_whole(x, c, body);

@@ -71,6 +71,8 @@ static void fill(struct cached *c, const struct cached_parts *parts, struct http
     char *at = (char *)(c + 1) + fields.n * sizeof(struct http_field);
     *c = (struct cached){.kind = parts->kind,
                          .status = parts->status,
+                         .first = parts->first,
+                         .total = parts->total,
                          .life = parts->life,
                          .fields = {(struct http_field *)(void *)(c + 1), fields.n}};
     for (size_t i = 0; i < fields.n; i++) {

@@ -24,6 +24,7 @@ enum cached_kind { CACHED_ANSWER, CACHED_VARY, CACHED_NOTHING };
 struct cached {
     enum cached_kind kind;
     unsigned status;
+    uint64_t first, total; /* of a part (206): where it begins, and the length of the whole; 0: a whole */
     struct http_cache_life life;
     struct http_fields fields;
     struct http_validators validators; /* slices of FIELDS */
@@ -35,6 +36,7 @@ struct cached_parts {
     enum cached_kind kind;
     struct object_key key;
     unsigned status;
+    uint64_t first, total;
     struct http_cache_life life;
     int64_t answered_ms;
     struct http_fields fields; /* those to be kept; Date is added when it is not there */

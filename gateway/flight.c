@@ -449,6 +449,7 @@ void flight_begin_body(struct flight_reader *r, const struct flight_answer *a)
     f->max = a->max;
     f->has_length = a->has_length;
     f->is_shared = a->is_shared;
+    f->filled = a->filled;
     f->state = FLIGHT_BODY;
     pthread_mutex_unlock(&f->lock);
     announce(f);

@@ -101,7 +101,8 @@ uint64_t flight_since(const struct flight_reader *r);
 struct flight_answer {
     struct object *head;      /* without body; the flight takes a reference of its own */
     struct object_body *body; /* its memory; taken */
-    bool has_length;          /* which is that of BODY then */
+    size_t filled;            /* bytes of it that are there already */
+    bool has_length;          /* its length is that of BODY */
     size_t max;               /* bytes of body that are kept at most */
     bool is_shared;           /* otherwise the others go alone */
 };

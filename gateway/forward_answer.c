@@ -110,10 +110,11 @@ static void drop_answer(struct exchange *x)
 static void hand_over(struct exchange *x, bool all)
 {
     struct forward_buffer *b = x->forward.buffer;
-    if (x->caching.reads)
+    bool is_rest = x->caching.prefix; /* the reply is made, and more than the answer */
+    if (x->caching.reads && !is_rest)
         shape_reply(x, all);
     x->reply.ready = x->reply.ready || !x->caching.refreshes;
-    if (all)
+    if (all && !is_rest)
         cache_take_body(x, (struct slice){b->bytes + b->at, b->have - b->at});
     else
         cache_pump(x);

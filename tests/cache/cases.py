@@ -530,6 +530,64 @@ case("9111 3.4", "a 206 is not taken for the whole", X("fetched", A(FRESH, "Cont
 case("9110 14.2", "a range of what is stale: the whole is asked for", X("fetched", A(FRESH, OLD, ETAG, body=b"0123")),
      X("validated", req=("Range: bytes=0-1",), status=206, body=b"01", unsent=("Range",)))
 
+# ---- parts -----------------------------------------------------------------------------------------------------------------------
+
+
+def part(first, last, *fields, whole=b"0123456789", **more):
+    return A(FRESH, "Content-Range: bytes %d-%d/%d" % (first, last, len(whole)), *fields, status=206, body=whole[first:last + 1], **more)
+
+
+def ask(what, value, answer=None, **more):
+    return X(what, answer, req=("Range: bytes=" + value,), **more)
+
+
+for value, body, content in (("-5", b"56789", "5-9"), ("6-8", b"678", "6-8"), ("6-", b"6789", "6-9"), ("-1", b"9", "9-9"), ("5-100", b"56789", "5-9")):
+    case("9111 3.3", "a stored part has " + value, ask("fetched", "-5", part(5, 9), status=206, sent=("Range: bytes=-5",)),
+         ask("cached", value, status=206, body=body, has=("Content-Range: bytes %s/10" % content, "X-Cache: HIT")))
+for value in ("0-4", "4-6", "-6", "4-"):
+    case("9111 3.3", "a stored part has not " + value, ask("fetched", "-5", part(5, 9), status=206), ask("fetched", value, part(0, 4), status=206))
+case("9111 3.3", "a part is no whole", ask("fetched", "0-4", part(0, 4), status=206), X("fetched", unsent=("Range", "If-Range")))
+case("9111 3.3", "a stale part is not used", ask("fetched", "0-4", part(0, 4, OLD), status=206), ask("fetched", "0-4", part(0, 4), status=206))
+case("9111 3.3", "a part that may not be stored", ask("fetched", "0-4", part(0, 4, "Cache-Control: private"), status=206), ask("fetched", "0-4", part(0, 4), status=206))
+case("9111 3.3", "a part for who has Authorization", ask("fetched", "0-4", part(0, 4), status=206), X("cached", req=("Range: bytes=0-1",) + AUTH, status=206, body=b"01"))
+case("9111 3.3", "a part by variant", X("fetched", part(0, 4, "Vary: Foo"), req=("Range: bytes=0-4", "Foo: 1"), status=206),
+     X("cached", req=("Range: bytes=0-4", "Foo: 1"), status=206, body=b"01234"), X("fetched", part(0, 4, "Vary: Foo"), req=("Range: bytes=0-4", "Foo: 2"), status=206))
+case("9111 3.3", "If-Range asks the origin", ask("fetched", "0-4", part(0, 4, ETAG), status=206), X("fetched", part(0, 4, ETAG), req=("Range: bytes=0-4", 'If-Range: "v1"'), status=206))
+case("9110 13.2.2", "a condition goes before a part", ask("fetched", "0-4", part(0, 4, ETAG), status=206), X("cached", req=("Range: bytes=0-4", 'If-None-Match: "v1"'), status=304))
+case("9110 14.2", "the whole, for a range", ask("fetched", "0-4", A(FRESH, body=b"0123456789"), status=200, body=b"0123456789"), X("cached", body=b"0123456789"),
+     ask("cached", "0-4", status=206, body=b"01234"))
+case("9110 15.5.17", "a 416 is not kept", ask("fetched", "50-", A(FRESH, "Content-Range: bytes */10", status=416), status=416), X("fetched"),)
+for name, answer in (("no Content-Range", A(FRESH, status=206, body=b"01234")), ("an unknown length", A(FRESH, "Content-Range: bytes 0-4/*", status=206, body=b"01234")),
+                     ("another length", A(FRESH, "Content-Range: bytes 0-5/10", status=206, body=b"01234")),
+                     ("two Content-Range", A(FRESH, "Content-Range: bytes 0-4/10", "Content-Range: bytes 0-4/10", status=206, body=b"01234")),
+                     ("several parts", A(FRESH, "Content-Type: multipart/byteranges; boundary=x", status=206, body=b"--x--")),
+                     ("chunks", A(FRESH, "Content-Range: bytes 0-4/10", status=206, body=b"01234", chunked=True))):
+    case("9110 15.3.7", "a 206 with " + name + " is passed on", ask("fetched", "0-4", answer, status=206, body=answer.body), ask("fetched", "0-4", part(0, 4), status=206))
+for name, a, b in (("behind", (0, 4), (5, 9)), ("before", (5, 9), (0, 4)), ("overlapping", (0, 6), (4, 9)), ("around", (3, 5), (0, 9))):
+    case("9110 15.3.7.3", "parts become a whole, the second " + name, ask("fetched", "%d-%d" % a, part(*a, ETAG), status=206),
+         ask("fetched", "%d-%d" % b, part(*b, ETAG), status=206), X("cached", body=b"0123456789", status=200, lacks=("Content-Range",)))
+case("9110 15.3.7.3", "parts are joined", ask("fetched", "2-4", part(2, 4, ETAG), status=206), ask("fetched", "5-7", part(5, 7, ETAG), status=206),
+     ask("cached", "2-7", status=206, body=b"234567"), X("fetched"))
+case("9110 15.3.7.3", "parts that do not touch", ask("fetched", "0-1", part(0, 1, ETAG), status=206), ask("fetched", "5-7", part(5, 7, ETAG), status=206),
+     ask("cached", "5-6", status=206, body=b"56"), ask("fetched", "0-1", part(0, 1, ETAG), status=206))
+for name, one, two in (("other tags", ETAG, 'ETag: "v2"'), ("weak tags", 'ETag: W/"v1"', 'ETag: W/"v1"'), ("no tags", "X: y", "X: y"), ("one tag", ETAG, "X: y")):
+    case("9110 15.3.7.3", "parts are not joined, " + name, ask("fetched", "0-4", part(0, 4, one), status=206), ask("fetched", "5-9", part(5, 9, two), status=206),
+         X("fetched", unsent=("Range",)))
+case("9110 15.3.7.3", "parts of other lengths are not joined", ask("fetched", "0-4", part(0, 4, ETAG), status=206),
+     ask("fetched", "5-9", part(5, 9, ETAG, whole=b"01234567890"), status=206), X("fetched"))
+REST = dict(sent=("Range: bytes=5-", 'If-Range: "v1"'))
+case("9111 3.4", "the rest is asked for", ask("fetched", "0-4", part(0, 4, ETAG, "X-A: 1"), status=206), X("fetched", part(5, 9, ETAG, "X-A: 2"), **REST, status=200, body=b"0123456789",
+     has=("Content-Length: 10", "X-A: 2"), lacks=("Content-Range",)), X("cached", status=200, body=b"0123456789"))
+case("9111 3.4", "the rest of what has changed", ask("fetched", "0-4", part(0, 4, ETAG), status=206), X("fetched", A(FRESH, 'ETag: "v2"', body=b"new"), **REST, status=200, body=b"new"),
+     X("cached", body=b"new"))
+for name, answer in (("another tag", part(5, 9, 'ETag: "v2"')), ("no tag", part(5, 9)), ("another place", part(4, 9, ETAG)), ("not all", part(5, 8, ETAG))):
+    case("9111 3.4", "a rest that does not fit: " + name, ask("fetched", "0-4", part(0, 4, ETAG), status=206), X("twice", answer, body=b"second", status=200))
+case("9111 3.4", "no rest without a strong tag", ask("fetched", "0-4", part(0, 4, 'ETag: W/"v1"'), status=206), X("fetched", unsent=("Range",)))
+case("9111 3.4", "no rest of a part that does not begin the whole", ask("fetched", "5-9", part(5, 9, ETAG), status=206), X("fetched", unsent=("Range",)))
+case("9111 4.4", "parts are invalidated too", ask("fetched", "0-4", part(0, 4), status=206), X("fetched", ok(), method="POST", send=b"a"), ask("fetched", "0-4", part(0, 4), status=206))
+case("9111 3.4", "the rest breaks off", ask("fetched", "0-4", part(0, 4, ETAG), status=206), X("fetched", A(FRESH, ETAG, "Content-Range: bytes 5-9/10", status=206, body=b"", truncate=True), status="broken"),
+     X("fetched", **REST))
+
 # ---- purge ------------------------------------------------------------------------------------------------------------------------
 
 P = dict(method="PURGE")
