@@ -186,8 +186,8 @@ static bool own_request(struct exchange *x)
         at[i].value = arena_slice(&x->arena, old.value, &ok);
         if (!ok)
             break;
-        struct slice *const of_value[] = {&x->authority, &x->host, &x->head.host, &x->record.user_agent,
-                                          &x->record.referer};
+        struct slice *const of_value[] = {&x->authority,         &x->host,           &x->head.host,
+                                          &x->record.user_agent, &x->record.referer, &x->record.trace_id};
         for (size_t j = 0; j < sizeof(of_value) / sizeof(of_value[0]); j++)
             rebase(of_value[j], old.value, at[i].value.p);
     }

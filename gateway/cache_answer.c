@@ -32,7 +32,8 @@ static struct http_cache_question question_of(struct exchange *x, unsigned statu
                                         .answered_ms = x->caching.now_ms};
 }
 
-/* A short note under the key, so that the next ones do not wait for each other. */
+/* A short note under the key, so that the next ones do not wait for each other; but not because of an error.
+ */
 static void note_nothing(struct exchange *x, unsigned status)
 {
     struct caching *c = &x->caching;
@@ -46,15 +47,12 @@ static void note_nothing(struct exchange *x, unsigned status)
     object_put(o);
 }
 
-/* The answer is not kept: the followers go alone. */
+/* The answer is not kept: the followers go alone, and what was stored is no longer what the origin has. */
 static enum cache_head not_kept(struct exchange *x, unsigned status, const char *why)
 {
     struct caching *c = &x->caching;
     c->detail = why;
-    if (c->stale && status < 500)
-        object_store_drop(cache_store_of(x), c->stale);
-    if (why)
-        note_nothing(x, status);
+    note_nothing(x, status);
     flight_land(&c->reader, FLIGHT_ALONE, NULL, REASON_NONE);
     return c->refreshes ? CACHE_DROPS : CACHE_PASSES;
 }
@@ -260,8 +258,7 @@ static enum cache_head take_answer(struct exchange *x, const struct http1_respon
     const struct http_cache_question q = question_of(x, parts.total ? 200 : parts.status, answer->fields);
     enum http_cache_verdict verdict = http_cache_judge(&cache_conf_of(x)->policy, &q, &cc, &parts.life);
     if (verdict != HTTP_CACHE_STORE)
-        return not_kept(x, answer->status,
-                        verdict == HTTP_CACHE_ASKED_NOT_TO ? NULL : http_cache_verdict_name(verdict));
+        return not_kept(x, answer->status, http_cache_verdict_name(verdict));
     if (!conf_faults_have_status(&cache_conf_of(x)->statuses, answer->status))
         return not_kept(x, answer->status, "status");
     if (x->forward.backend != exchange_route(x)->backend)
@@ -510,8 +507,8 @@ void cache_undo(struct exchange *x)
     struct caching *c = &x->caching;
     if (c->refreshes)
         forward_undo(x);
-    enum reason reason = x->record.reason ? x->record.reason : REASON_UPSTREAM_RESET;
-    cache_lost(x, reason == REASON_CLIENT_GONE ? REASON_OVERLOADED : reason);
+    c->pumps = false;
+    flight_land(&c->reader, FLIGHT_ALONE, NULL, REASON_NONE); /* who has joined just now is not to blame */
     flight_leave(&c->reader);
     cache_hold(&c->object, NULL);
     cache_hold(&c->stale, NULL);

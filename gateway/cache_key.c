@@ -116,8 +116,14 @@ static struct slice scheme_of(const struct exchange *x)
 static void add_parts(const struct exchange *x, const struct conf_cache *conf, struct buf *b)
 {
     struct slice value;
+    const struct http_field *host =
+        x->peer_is_trusted ? http_find(x->fields, SLICE("X-Forwarded-Host")) : NULL;
     buf_add_char(b, '\n');
     buf_add(b, slice_of(exchange_route(x)->name));
+    if (host) { /* the backend is told so */
+        buf_add(b, SLICE("\nx:"));
+        buf_add(b, host->value);
+    }
     for (size_t i = 0; i < conf->nheaders; i++)
         for (size_t j = 0; j < x->fields.n; j++)
             if (slice_eq_nocase(x->fields.at[j].name, slice_of(conf->headers[i]))) {

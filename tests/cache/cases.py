@@ -173,6 +173,10 @@ for field in ("Content-Encoding: gzip", "Content-Range: bytes 0-1/2"):
     case("9111 3.2", "a 304 does not update " + field.split(":")[0],
          X("fetched", ok(FRESH, OLD, ETAG)), X("validated", A(FRESH, ETAG, field, status=304), same=True),
          X("cached", same=True))
+case("9111 3.2", "a 304 with another Content-Encoding",
+     X("fetched", ok(FRESH, OLD, ETAG, "Content-Encoding: gzip")),
+     X("validated", A(FRESH, ETAG, "Content-Encoding: br", status=304), same=True, has=("Content-Encoding: gzip",)),
+     X("cached", has=("Content-Encoding: gzip",)))
 case("9111 3.2", "a 304 with another lifetime",
      X("fetched", ok(FRESH, OLD, ETAG)), X("validated", A("Cache-Control: max-age=60", "Age: 100", ETAG, status=304)),
      X("validated", A("Cache-Control: max-age=60", ETAG, status=304)), X("cached"))
@@ -198,6 +202,8 @@ case("9111 4", "the second request at once", X("fetched", ok("Cache-Control: s-m
 case("conf", "sorted query", X("fetched", ok(FRESH), path="?b=2&a=1"), X("cached", path="?a=1&b=2"), route="sorted")
 case("conf", "sorted query keeps the order of one name", X("fetched", ok(FRESH), path="?a=2&a=1"),
      X("fetched", path="?a=1&a=2"), route="sorted")
+case("conf", "sorted query keeps the order of one name, whatever the lengths", X("fetched", ok(FRESH), path="?a=22&a=1"),
+     X("fetched", path="?a=1&a=22"), route="sorted")
 case("conf", "ignored parameters", X("fetched", ok(FRESH), path="?a=1&utm=x"), X("cached", path="?utm=y&a=1"),
      X("fetched", path="?a=2&utm=x"), route="sorted")
 case("conf", "kept parameters", X("fetched", ok(FRESH), path="?a=1&b=2"), X("cached", path="?b=3&a=1"),
@@ -483,6 +489,7 @@ for value in ("no-store", "private", "max-age=3600, private", "max-age=3600, no-
 for value in ("max-age =3600", "max-age= 3600", "max-age=3600,", "max-age=3600, &&&", "MaX-aGe=3600", "max-age=3600 foo", "max-age='3600'", ""):
     stale("9213", "malformed, so Cache-Control counts: " + value, CDN + value, "Cache-Control: max-age=1", "Age: 5")
     stored("9213", "malformed, so Cache-Control counts and it is fresh: " + value, CDN + value, FRESH)
+stale("9213", "Expires does not count beside one that states no lifetime", CDN + "foo", "Expires: <3600>", "Date: <0>")
 not_stored("9213", "a value of the wrong type", CDN + 'max-age="3600"', "Cache-Control: no-store")
 stale("9213", "Age counts", CDN + "max-age=3600", OLD)
 case("9213", "it is passed on", X("fetched", ok(CDN + "max-age=60", "Tollgate-Cache-Control: max-age=60"), has=(CDN + "max-age=60",)),

@@ -196,6 +196,17 @@ class Tests:
             c.close()
         assert len(asked) == 50
 
+    def test_what_has_to_be_validated_is_nobody_elses(self):
+        answer = Answer("Cache-Control: max-age=60, no-cache", 'ETag: "v1"', body=b"mine").holding(head=True)
+        asked = self.answer_all(answer)
+        before = self.cache("collapsed")
+        crowd = Crowd(self.gateway.port, 20, "/validated")
+        self.until(lambda: self.cache("collapsed") == before + 19, "they follow")
+        answer.head_gate.set()
+        crowd.read_until(is_whole, "the answers")
+        assert len(asked) == 20, len(asked)
+        crowd.close()
+
     def test_variants_are_told_apart(self):
         gate = threading.Event()
 
