@@ -49,7 +49,10 @@ for suite in "$@"; do
         run cache/stampede timeout 300 python3 tests/cache/stampede.py "$BUILD/tollgate"
         ;;
     protect) run protect/numbers timeout 300 sh tests/protect/run.sh ;;
-    soak) run soak/short timeout 300 sh tests/soak/run.sh ;;
+    soak)
+        run soak/short timeout 300 sh tests/soak/run.sh
+        REQUESTS=2000 run soak/cached timeout 300 sh tests/soak/run.sh --cache
+        ;;
     *)
         echo "no such suite: $suite"
         exit 2

@@ -1,17 +1,20 @@
 #!/bin/sh
-# Soak the gateway: run.sh [--nginx] [--reload] [options of soak]. In the environment: REQUESTS (4000), SEED, PORT (the
-# first of two ports, 21900), BUILD (build). --nginx puts nginx in the gateway's place, for comparison; --reload sends
-# SIGHUP ten times a second meanwhile.
+# Soak the gateway: run.sh [--nginx] [--reload] [--cache] [options of soak]. In the environment: REQUESTS (4000), SEED,
+# PORT (the first of two ports, 21900), BUILD (build). --nginx puts nginx in the gateway's place, for comparison; --reload
+# sends SIGHUP ten times a second meanwhile; --cache has all answers that may be go through the cache (each is asked for
+# once).
 set -eu
 cd "$(dirname "$0")/../.."
 build=${BUILD:-build}
 port=${PORT:-21900}
 under_test=tollgate
 reload=
+cache=
 while :; do
     case ${1:-} in
     --nginx) under_test=nginx ;;
     --reload) reload=yes ;;
+    --cache) cache='cache { ttl = 1h }' ;;
     *) break ;;
     esac
     shift
@@ -22,7 +25,7 @@ ${CC:-gcc} -std=gnu11 -D_GNU_SOURCE -I. -O2 -g -Wall -Wextra -Werror -o "$build/
 
 dir=$(mktemp -d)
 chmod 755 "$dir" # nginx's workers have another user
-sed -e "s|@PORT@|$port|" -e "s|@ORIGIN@|$((port + 1))|" -e "s|@DIR@|$dir|" "tests/soak/$under_test.conf" >"$dir/conf"
+sed -e "s|@PORT@|$port|" -e "s|@ORIGIN@|$((port + 1))|" -e "s|@DIR@|$dir|" -e "s|@CACHE@|$cache|" "tests/soak/$under_test.conf" >"$dir/conf"
 if [ $under_test = nginx ]; then
     set -- --repeats 255 --no-interim --allow-idle-close "$@"
     /usr/sbin/nginx -c "$dir/conf" >"$dir/log" 2>&1 &
