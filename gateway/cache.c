@@ -63,10 +63,20 @@ enum step_result cache_serve(struct exchange *x, struct object *o, enum cache_st
 
 /* ---- looking up ---- */
 
+static void begin_asking(struct exchange *x)
+{
+    struct caching *c = &x->caching;
+    c->asked_ms = c->now_ms;
+    if (c->key.text.len > 0)
+        c->since = object_store_now(cache_store_of(x), &c->key);
+}
+
 static enum step_result go_alone(struct exchange *x, const char *forwarded)
 {
-    x->caching.status = x->caching.status ? x->caching.status : CACHE_MISS;
-    x->caching.forwarded = forwarded;
+    struct caching *c = &x->caching;
+    c->status = c->status ? c->status : CACHE_MISS;
+    c->forwarded = forwarded;
+    begin_asking(x);
     return STEP_PASS;
 }
 
@@ -176,7 +186,7 @@ static void rebase(struct slice *s, struct slice old, const char *new)
 }
 
 /* An exchange that may outlive its client has a copy of what it needs of the request. */
-static bool own_request(struct exchange *x)
+bool cache_own_request(struct exchange *x)
 {
     struct http_field *at = arena_alloc(&x->arena, (x->fields.n + 1) * sizeof(*at));
     bool ok = at != NULL;
@@ -209,7 +219,7 @@ static enum step_result lead(struct exchange *x)
         return cache_serve(x, o, CACHE_HIT);
     }
     object_put(o);
-    if (!own_request(x)) {
+    if (!cache_own_request(x)) {
         exchange_fail(x, REASON_OVERLOADED);
         return STEP_REPLY;
     }
@@ -217,7 +227,8 @@ static enum step_result lead(struct exchange *x)
         cache_part_use_prefix(x);
     c->fetches = true;
     c->status = CACHE_MISS;
-    c->asked_ms = c->now_ms;
+    begin_asking(x);
+    c->since = flight_since(&c->reader);
     return STEP_PASS;
 }
 
@@ -245,14 +256,15 @@ static enum step_result refresh(struct exchange *x, struct object *o)
     if (x->record.method_kind != HTTP_GET || !x->reply.ready ||
         !flight_join(x->worker->setup.cache->flights, &c->full_key, &c->reader))
         return STEP_REPLY;
-    if (!c->reader.leads || !own_request(x)) {
+    if (!c->reader.leads || !cache_own_request(x)) {
         flight_land(&c->reader, FLIGHT_FAILED, NULL, REASON_OVERLOADED);
         flight_leave(&c->reader);
         return STEP_REPLY;
     }
     c->stale = object_get(o);
     c->fetches = c->refreshes = true;
-    c->asked_ms = c->now_ms;
+    begin_asking(x);
+    c->since = flight_since(&c->reader);
     (void)forward_step(x);
     return STEP_REPLY;
 }

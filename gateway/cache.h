@@ -67,6 +67,7 @@ struct caching {
     struct object_body *body; /* its memory, before the flight has it */
     int64_t now_ms;           /* read once for each step */
     int64_t asked_ms;         /* when the backend was */
+    uint64_t since;           /* the same, for the purges of the store */
 
     struct cache_parts *parts; /* of a multipart reply that is being sent */
 };

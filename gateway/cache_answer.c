@@ -40,7 +40,7 @@ static void note_nothing(struct exchange *x, unsigned status)
     const struct cached_parts parts = {.kind = CACHED_NOTHING,
                                        .key = c->full_key,
                                        .life = {.born_ms = x->caching.now_ms, .lifetime_ms = NOTHING_MS},
-                                       .since = flight_since(&c->reader)};
+                                       .since = c->since};
     struct object *o = status < 500 ? cached_new(cache_store_of(x), &parts) : NULL;
     if (o)
         object_store_put(cache_store_of(x), o);
@@ -88,7 +88,7 @@ static struct object *freshen(struct exchange *x, const struct http1_response *a
                                  .vary = old->vary,
                                  .variant = old->variant,
                                  .body = c->stale->body,
-                                 .since = flight_since(&c->reader)};
+                                 .since = c->since};
     struct http_fields asked = parts.fields;
     const struct http_field *age = http_find(answer->fields, SLICE("Age"));
     if (age && asked.n < CACHED_FIELDS_MAX)
@@ -249,10 +249,8 @@ static enum cache_head take_answer(struct exchange *x, const struct http1_respon
     struct caching *c = &x->caching;
     struct http_field kept[CACHED_FIELDS_MAX];
     struct cache_control cc;
-    struct cached_parts parts = {.kind = CACHED_ANSWER,
-                                 .status = answer->status,
-                                 .answered_ms = x->caching.now_ms,
-                                 .since = flight_since(&c->reader)};
+    struct cached_parts parts = {
+        .kind = CACHED_ANSWER, .status = answer->status, .answered_ms = x->caching.now_ms, .since = c->since};
     if (!take_part(x, answer, &parts))
         return not_kept(x, answer->status, "partial");
     const struct http_cache_question q = question_of(x, parts.total ? 200 : parts.status, answer->fields);
@@ -299,9 +297,9 @@ static void invalidate(struct exchange *x, const struct http1_response *answer)
     invalidate_named(x, answer, SLICE("Content-Location"));
 }
 
-/* What HEAD says of what is stored for GET (RFC 9111, 4.3.5): other validators or another length, and it is
- * no longer valid. */
-static void compare_head(struct exchange *x, const struct http1_response *answer)
+/* What HEAD says of what is stored for GET (RFC 9111, 4.3.5): with other validators or another length it is
+ * no longer valid, otherwise it is brought up to date. */
+static void take_head_of_stored(struct exchange *x, const struct http1_response *answer)
 {
     struct caching *c = &x->caching;
     if (!c->stale || answer->status != 200)
@@ -314,6 +312,46 @@ static void compare_head(struct exchange *x, const struct http1_response *answer
                    (answer->has_length && answer->length != length);
     if (differs)
         object_store_drop(cache_store_of(x), c->stale);
+    else
+        object_put(freshen(x, answer));
+}
+
+/* ---- POST ---- */
+
+/* The answer is a representation of the URL itself, and says for how long it is fresh (RFC 9110, 9.3.3). */
+static bool is_for_later_get(struct exchange *x, const struct http1_response *answer)
+{
+    struct caching *c = &x->caching;
+    const struct http_field *f = http_find(answer->fields, SLICE("Content-Location"));
+    const struct http_cache_policy *conf = &cache_conf_of(x)->policy;
+    const struct http_cache_policy explicit_only = {
+        .targeted = conf->targeted, .ntargeted = conf->ntargeted, .ttl_ms = -1, .negative_ttl_ms = -1};
+    const struct http_cache_question q = question_of(x, answer->status, answer->fields);
+    struct cache_control cc;
+    struct http_cache_life life;
+    struct slice group;
+    return answer->status == 200 && f && purge_group_of(x, slice_trim(f->value), &group) &&
+           slice_eq(group, (struct slice){c->key.text.p, c->key.group_len}) &&
+           http_cache_judge(&explicit_only, &q, &cc, &life) == HTTP_CACHE_STORE && life.lifetime_ms > 0;
+}
+
+/* Whether X, which is no GET, is to store its answer for those that come. */
+static bool leads_for_get(struct exchange *x, const struct http1_response *answer)
+{
+    struct caching *c = &x->caching;
+    if (x->record.method_kind != HTTP_POST || c->key.text.len == 0 || !x->client || !x->client->body_ended)
+        return false;
+    http_cache_ask(x->fields, &c->ask);
+    c->ask.is_conditional = false; /* those of a POST are not about what is stored */
+    c->reader.exchange = x;
+    c->since = object_store_now(cache_store_of(x), &c->key);
+    if (!is_for_later_get(x, answer) || !flight_join(x->worker->setup.cache->flights, &c->key, &c->reader))
+        return false;
+    if (c->reader.leads && cache_own_request(x))
+        return c->fetches = true;
+    flight_land(&c->reader, FLIGHT_ALONE, NULL, REASON_NONE);
+    flight_leave(&c->reader);
+    return false;
 }
 
 enum cache_head cache_take_head(struct exchange *x, const struct http1_response *answer)
@@ -325,7 +363,7 @@ enum cache_head cache_take_head(struct exchange *x, const struct http1_response 
     if (http_cache_invalidates(x->record.method_kind, answer->status))
         invalidate(x, answer);
     if (x->record.method_kind == HTTP_HEAD)
-        compare_head(x, answer);
+        take_head_of_stored(x, answer);
     if (c->stale && is_error(answer->status) &&
         http_cache_may_rescue(&cached_of(c->stale)->life, &c->ask, false, x->caching.now_ms)) {
         flight_land(&c->reader, FLIGHT_FAILED, NULL, REASON_UPSTREAM_RESET);
@@ -334,7 +372,7 @@ enum cache_head cache_take_head(struct exchange *x, const struct http1_response 
             cache_serve(x, object_get(c->stale), CACHE_STALE);
         return CACHE_DROPS;
     }
-    if (!c->fetches)
+    if (!c->fetches && !leads_for_get(x, answer))
         return CACHE_PASSES;
     if (c->prefix && answer->status == 206 && !cache_part_is_rest(x, answer)) {
         cache_hold(&c->prefix, NULL);
@@ -365,7 +403,7 @@ static void complete(struct exchange *x, struct object_body *body)
                                  .vary = head->vary,
                                  .variant = head->variant,
                                  .body = body,
-                                 .since = flight_since(&c->reader)};
+                                 .since = c->since};
     struct object *o = head->total ? cache_part_store(x, &parts) : cached_new(cache_store_of(x), &parts);
     if (o && !head->total)
         object_store_put(cache_store_of(x), o);

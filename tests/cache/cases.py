@@ -419,7 +419,27 @@ case("9110 13.1", "no 304 for a 404", X("fetched", ok(FRESH, ETAG, status=404)),
 
 case("9111 4.3.5", "HEAD with another tag", X("fetched", ok(FRESH, OLD, ETAG)), X("fetched", ok(FRESH, 'ETag: "v2"'), method="HEAD"), X("fetched"))
 case("9111 4.3.5", "HEAD with another length", X("fetched", A(FRESH, OLD, ETAG, body=b"12345")), X("fetched", A(FRESH, ETAG, body=b"1234"), method="HEAD"), X("fetched"))
-case("9111 4.3.5", "HEAD that agrees", X("fetched", A(FRESH, OLD, ETAG, body=b"12345")), X("fetched", A(FRESH, ETAG, body=b"12345"), method="HEAD"), X("validated"))
+case("9111 4.3.5", "HEAD that agrees", X("fetched", A(FRESH, OLD, ETAG, body=b"12345")), X("fetched", A(FRESH, ETAG, body=b"12345"), method="HEAD"), X("cached"))
+
+case("9111 4.3.5", "HEAD makes it fresh", X("fetched", A(FRESH, OLD, "X-A: 1", "X-B: 1", body=b"12345")), X("fetched", A(FRESH, "X-A: 2", body=b"12345"), method="HEAD"),
+     X("cached", body=b"12345", has=("X-A: 2", "X-B: 1")))
+case("9111 4.3.5", "HEAD makes it fresh for long", X("fetched", A(FRESH, OLD, ETAG, body=b"12345")), X("fetched", A(FRESH, OLD, ETAG, body=b"12345"), method="HEAD"), X("validated"))
+case("9111 4.3.5", "HEAD that is no success", X("fetched", A(FRESH, OLD, "X-A: 1", body=b"12345")), X("fetched", A(FRESH, "X-A: 2", status=410), method="HEAD"), X("fetched"))
+case("9111 4.3.5", "HEAD that says no-store", X("fetched", A(FRESH, OLD, ETAG, body=b"12345")), X("fetched", A("Cache-Control: no-store", body=b"12345"), method="HEAD"), X("fetched"))
+
+# ---- 9110 9.3.3: POST --------------------------------------------------------------------------------------------------------
+
+OWN = "Content-Location: @"
+case("9110 9.3.3", "POST for a later GET", X("fetched", A(FRESH, OWN, body=b"made"), method="POST", send=b"abc", status=200, body=b"made"), X("cached", body=b"made"))
+case("9110 9.3.3", "POST in chunks", X("fetched", A(FRESH, OWN, body=b"made" * 20000, chunked=True), method="POST", send=b"abc", body=b"made" * 20000), X("cached", body=b"made" * 20000))
+case("9110 9.3.3", "POST by Expires", X("fetched", A("Expires: <3600>", "Date: <0>", OWN, body=b"made"), method="POST", send=b"abc"), X("cached"))
+case("9110 9.3.3", "POST replaces what is stored", X("fetched", A(FRESH, body=b"old")), X("fetched", A(FRESH, OWN, body=b"made"), method="POST", send=b"abc"), X("cached", body=b"made"))
+case("9110 9.3.3", "POST is never answered from what is stored", X("fetched", A(FRESH, OWN, body=b"made"), method="POST", send=b"abc"), X("fetched", A(body=b"again"), method="POST", send=b"abc", body=b"again"))
+for name, answer in (("no lifetime", A(OWN, MODIFIED)), ("no Content-Location", A(FRESH)), ("another Content-Location", A(FRESH, OWN + "/b")), ("no-store", A("Cache-Control: no-store", OWN)),
+                     ("201", A(FRESH, OWN, status=201)), ("no freshness left to state", A("Cache-Control: max-age=0", OWN))):
+    case("9110 9.3.3", "POST with " + name, X("fetched", answer, method="POST", send=b"abc"), X("fetched"))
+for method in ("PUT", "PATCH", "DELETE"):
+    case("9110 9.3.3", method + " is not for a later GET", X("fetched", A(FRESH, OWN), method=method, send=b"abc"), X("fetched"))
 
 # ---- 4.4: invalidation -----------------------------------------------------------------------------------------------------
 
