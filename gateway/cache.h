@@ -86,7 +86,8 @@ enum cache_head {
 /* The head of the backend's answer has come. */
 MUST_USE enum cache_head cache_take_head(struct exchange *x, const struct http1_response *answer);
 
-/* CACHE_TAKES: LEN bytes at P are all of the body; or it is to be pumped from now on. */
+/* CACHE_TAKES: BODY is all of it, and there is room for it; or it is to be pumped from now on. */
+MUST_USE bool cache_has_room(const struct exchange *x, size_t len);
 void cache_take_body(struct exchange *x, struct slice body);
 void cache_pump(struct exchange *x);
 

@@ -412,10 +412,16 @@ static void complete(struct exchange *x, struct object_body *body)
     object_put(o);
 }
 
+bool cache_has_room(const struct exchange *x, size_t len)
+{
+    return len <= (x->caching.body ? x->caching.body->cap : 0);
+}
+
 void cache_take_body(struct exchange *x, struct slice bytes)
 {
     struct caching *c = &x->caching;
     struct object_body *body = c->body;
+    CHECK(cache_has_room(x, bytes.len));
     if (bytes.len > 0)
         memcpy(body->bytes, bytes.p, bytes.len);
     if (body && bytes.len < body->cap)

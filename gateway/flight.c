@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include "gateway/exchange.h"
 #include "gateway/worker.h"
@@ -60,6 +61,7 @@ struct stripe {
 struct flights {
     struct object_store *store;
     unsigned nworkers;
+    uint64_t secret; /* keys are hashed with it, for clients choose them */
     void (*resume)(struct exchange *leader);
     _Atomic uint64_t flying, followed;
     struct stripe stripes[STRIPES];
@@ -69,8 +71,10 @@ struct flights *flights_new(struct object_store *store, unsigned nworkers,
                             void (*resume)(struct exchange *leader))
 {
     struct flights *f = calloc(1, sizeof(*f));
-    if (!f)
+    if (!f || getrandom(&f->secret, sizeof(f->secret), 0) != sizeof(f->secret)) {
+        free(f);
         return NULL;
+    }
     f->store = store;
     f->nworkers = nworkers;
     f->resume = resume;
@@ -192,7 +196,7 @@ static struct flight *find(struct stripe *s, struct object_store *store, uint64_
 
 bool flight_join(struct flights *all, const struct object_key *key, struct flight_reader *r)
 {
-    uint64_t hash = hash_bytes(key->text.p, key->text.len, 0);
+    uint64_t hash = hash_bytes(key->text.p, key->text.len, all->secret);
     struct stripe *s = &all->stripes[hash % STRIPES];
     pthread_mutex_lock(&s->lock);
     struct flight *f = find(s, all->store, hash, key);

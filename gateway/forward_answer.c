@@ -114,8 +114,9 @@ static void hand_over(struct exchange *x, bool all)
     if (x->caching.reads && !is_rest)
         shape_reply(x, all);
     x->reply.ready = x->reply.ready || !x->caching.refreshes;
-    if (all && !is_rest)
-        cache_take_body(x, (struct slice){b->bytes + b->at, b->have - b->at});
+    struct slice body = {b->bytes + b->at, b->have - b->at};
+    if (all && !is_rest && cache_has_room(x, body.len))
+        cache_take_body(x, body);
     else
         cache_pump(x);
 }

@@ -9,22 +9,7 @@
 
 #include <stdlib.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_ASAN 1
-#endif
-#endif
-
-#ifdef HAS_ASAN
-#include <sanitizer/asan_interface.h>
-#define POISON(p, size)   __asan_poison_memory_region(p, size)
-#define UNPOISON(p, size) __asan_unpoison_memory_region(p, size)
-#else
-#define POISON(p, size)   ((void)(p), (void)(size))
-#define UNPOISON(p, size) ((void)(p), (void)(size))
-#endif
+#include "lib/poison.h"
 
 struct pool_free {
     struct pool_free *next;

@@ -10,12 +10,15 @@
 
 #include <sys/mman.h>
 
+#include "lib/poison.h"
+
 #define GRAIN      16u
 #define HEADER     16u
 #define SECOND_LOG 5
 #define FREE_BIT   1u
 #define BLOCK_MIN  (HEADER + 2 * sizeof(void *))
 #define PAGE       4096u
+#define RED_ZONE   (HAS_POISON ? 16u : 0u) /* behind each piece, where somebody would notice */
 
 struct region_block {
     struct region_block *before; /* in memory; NULL: the first */
@@ -83,6 +86,7 @@ static void list_add(struct region *r, struct region_block *b)
     *list = b;
     r->first |= UINT64_C(1) << c.first;
     r->second[c.first] |= UINT32_C(1) << c.second;
+    POISON(b + 1, size_of(b) - sizeof(*b));
 }
 
 static void list_remove(struct region *r, struct region_block *b)
@@ -95,6 +99,7 @@ static void list_remove(struct region *r, struct region_block *b)
     else
         r->free[c.first][c.second] = b->next;
     b->size &= ~(size_t)FREE_BIT;
+    UNPOISON(b, size_of(b));
     if (r->free[c.first][c.second])
         return;
     r->second[c.first] &= ~(UINT32_C(1) << c.second);
@@ -140,7 +145,7 @@ static void split(struct region *r, struct region_block *b, size_t size)
 
 static size_t block_size(size_t size)
 {
-    size_t whole = (size + HEADER + GRAIN - 1) / GRAIN * GRAIN;
+    size_t whole = (size + HEADER + RED_ZONE + GRAIN - 1) / GRAIN * GRAIN;
     return whole < BLOCK_MIN ? BLOCK_MIN : whole;
 }
 
@@ -163,6 +168,7 @@ bool region_init(struct region *r, size_t size)
 
 void region_fini(struct region *r)
 {
+    UNPOISON(r->memory, r->size);
     munmap(r->memory, r->size);
 }
 
@@ -177,6 +183,7 @@ void *region_alloc(struct region *r, size_t size)
     list_remove(r, b);
     split(r, b, whole);
     r->used += size_of(b);
+    POISON((char *)b + HEADER + size, size_of(b) - HEADER - size);
     return (char *)b + HEADER;
 }
 
@@ -184,6 +191,7 @@ void region_release(struct region *r, void *p)
 {
     struct region_block *b = block_of(p), *next = behind(b), *before = b->before;
     CHECK(!is_free(b));
+    UNPOISON(b, size_of(b));
     r->used -= size_of(b);
     if (is_free(next)) {
         list_remove(r, next);
@@ -205,8 +213,10 @@ void region_shrink(struct region *r, void *p, size_t size)
     CHECK(!is_free(b));
     if (whole >= had)
         return;
+    UNPOISON(b, had);
     split(r, b, whole);
     r->used -= had - size_of(b);
+    POISON((char *)p + size, size_of(b) - HEADER - size);
 }
 
 size_t region_size(const void *p)

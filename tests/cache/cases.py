@@ -129,6 +129,12 @@ case("9111 3", "an answer without content", X("fetched", A(FRESH, body=b"")), X(
 case("9111 3", "a large answer", X("fetched", A(FRESH, body=b"y" * 900000)), X("cached", same=True))
 case("9111 3", "one that is too large", X("fetched", A(FRESH, body=b"y" * 1100000)), X("fetched"))
 case("9111 3", "one that turns out to be too large", X("fetched", A(FRESH, body=b"y" * 1500000, chunked=True)), X("fetched"))
+case("conf", "max_object", X("fetched", A(FRESH, body=b"y" * 1024)), X("cached", same=True), route="small")
+case("conf", "more than max_object", X("fetched", A(FRESH, body=b"y" * 1025)), X("fetched"), route="small")
+case("conf", "more than max_object, in chunks", X("fetched", A(FRESH, body=b"y" * 5000, chunked=True), body=b"y" * 5000), X("fetched"), route="small")
+case("conf", "more than max_object, in many chunks", X("fetched", A(FRESH, body=bytes(range(256)) * 400, chunked=True), body=bytes(range(256)) * 400), X("fetched"), route="small")
+case("conf", "a part of what is larger than max_object", X("fetched", A(FRESH, ETAG, "Content-Range: bytes 0-999/2000", status=206, body=b"x" * 1000), req=("Range: bytes=0-999",), status=206),
+     X("cached", req=("Range: bytes=0-999",), status=206), X("fetched", unsent=("Range",)), route="small")
 not_stored("conf", "a status that the conf does not list", FRESH, status=404, route="only200")
 stored("conf", "a status that the conf lists", FRESH, status=200, route="only200")
 

@@ -35,6 +35,7 @@ ROUTES = {
     "deaf": "client_directives = no",
     "removes": "",
     "mine": 'targeted = {"My-Cache-Control"}',
+    "small": "max_object = 1k",
     "nopurge": 'purge = {"192.0.2.1"}',
 }
 
