@@ -24,6 +24,7 @@ The gateway listens on http://127.0.0.1:8080. Try:
 
     curl http://127.0.0.1:8080/                       what there is
     curl http://127.0.0.1:8080/api/users/42           proxied; the answer shows what the backend saw
+    curl -i http://127.0.0.1:8080/people/42           cached for 10 s: see X-Cache and Age
     curl -d hello http://127.0.0.1:8080/api/orders/   a POST
     curl -N http://127.0.0.1:8080/api/users/events    server-sent events, as they come
     curl -i http://127.0.0.1:8080/nothing             a problem, as JSON
