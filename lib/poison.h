@@ -1,5 +1,6 @@
 /*
- * poison.h: memory that is not to be touched, told to AddressSanitizer, for those who keep memory of their own.
+ * poison.h: memory that is not to be touched, told to AddressSanitizer, for those who keep memory of their
+ * own.
  *
  * Without it both do nothing. HAS_POISON is 1 when they do something.
  */
