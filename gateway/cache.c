@@ -154,11 +154,11 @@ static enum step_result look_up(struct exchange *x)
     if (!o)
         return look_up_part(x, varies ? "vary-miss" : "uri-miss");
     if (cached_of(o)->kind == CACHED_NOTHING) {
-        bool is_fresh = http_cache_left_ms(&cached_of(o)->life, x->caching.now_ms) > 0;
+        bool is_good =
+            http_cache_left_ms(&cached_of(o)->life, x->caching.now_ms) > 0 && !wants_only_cached(x);
+        x->caching.is_noted = is_good;
         object_put(o);
-        if (is_fresh && !wants_only_cached(x))
-            x->caching.detail = "not-kept";
-        return is_fresh && !wants_only_cached(x) ? go_alone(x, "uri-miss") : miss(x, "uri-miss");
+        return is_good ? go_alone(x, "uri-miss") : miss(x, "uri-miss");
     }
     switch (use_of(x, o)) {
     case HTTP_CACHE_FRESH:

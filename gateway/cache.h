@@ -63,6 +63,7 @@ struct caching {
     bool pumps;               /* its answer's body goes into the flight */
     bool reads;               /* its client's body comes from the flight */
     bool is_shared;           /* others may have the answer */
+    bool is_noted;            /* went alone because the key's answers were not kept */
     bool is_part;             /* a range is asked for, of which no whole is stored */
     struct object_body *body; /* its memory, before the flight has it */
     int64_t now_ms;           /* read once for each step */

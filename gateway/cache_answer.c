@@ -12,6 +12,7 @@
 
 #define NOTHING_MS 10000 /* for so long it is remembered that a key's answers are not kept */
 #define BODY_FIRST 16384 /* bytes for a body whose length is not known */
+#define TOO_LARGE  413   /* the status of a note about bodies whose length is told too late */
 
 /* ---- the answer ---- */
 
@@ -38,6 +39,7 @@ static void note_nothing(struct exchange *x, unsigned status)
 {
     struct caching *c = &x->caching;
     const struct cached_parts parts = {.kind = CACHED_NOTHING,
+                                       .status = status,
                                        .key = c->full_key,
                                        .life = {.born_ms = x->caching.now_ms, .lifetime_ms = NOTHING_MS},
                                        .since = c->since};
@@ -297,6 +299,29 @@ static void invalidate(struct exchange *x, const struct http1_response *answer)
     invalidate_named(x, answer, SLICE("Content-Location"));
 }
 
+/* The note that a key's answers are not kept is renewed as long as that is so, so that crowds of its clients
+ * never wait for one; when it is no longer so, it goes. */
+static void reconsider(struct exchange *x, const struct http1_response *answer)
+{
+    struct caching *c = &x->caching;
+    struct cache_control cc;
+    struct http_cache_life life;
+    const struct http_cache_question q = question_of(x, answer->status, answer->fields);
+    enum http_cache_verdict verdict = http_cache_judge(&cache_conf_of(x)->policy, &q, &cc, &life);
+    struct object *o = object_store_find(cache_store_of(x), &c->full_key);
+    bool is_note = o && cached_of(o)->kind == CACHED_NOTHING;
+    bool is_large = answer->framing == HTTP1_LENGTH ? answer->length > cache_body_max(x)
+                                                    : is_note && cached_of(o)->status == TOO_LARGE;
+    bool may_be_kept = verdict == HTTP_CACHE_STORE && !is_large &&
+                       conf_faults_have_status(&cache_conf_of(x)->statuses, answer->status);
+    if (is_note && may_be_kept)
+        object_store_drop(cache_store_of(x), o);
+    else if (is_note && http_cache_left_ms(&cached_of(o)->life, c->now_ms) < NOTHING_MS / 2)
+        note_nothing(x, is_large ? TOO_LARGE : answer->status);
+    object_put(o);
+    c->detail = "not-kept";
+}
+
 /* What HEAD says of what is stored for GET (RFC 9111, 4.3.5): with other validators or another length it is
  * no longer valid, otherwise it is brought up to date. */
 static void take_head_of_stored(struct exchange *x, const struct http1_response *answer)
@@ -362,6 +387,8 @@ enum cache_head cache_take_head(struct exchange *x, const struct http1_response 
     c->now_ms = cache_now_ms();
     if (http_cache_invalidates(x->record.method_kind, answer->status))
         invalidate(x, answer);
+    if (c->is_noted && x->record.method_kind == HTTP_GET)
+        reconsider(x, answer);
     if (x->record.method_kind == HTTP_HEAD)
         take_head_of_stored(x, answer);
     if (c->stale && is_error(answer->status) &&
@@ -452,6 +479,7 @@ static void land_body(struct exchange *x)
     struct object_body *body = flight_body(&c->reader, &len);
     if (!body) { /* a window: too large to be kept */
         c->pumps = false;
+        note_nothing(x, TOO_LARGE);
         flight_land(&c->reader, FLIGHT_DONE, NULL, REASON_NONE);
         return;
     }

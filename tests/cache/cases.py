@@ -136,6 +136,13 @@ case("conf", "more than max_object, in many chunks", X("fetched", A(FRESH, body=
 case("conf", "a part of what is larger than max_object", X("fetched", A(FRESH, ETAG, "Content-Range: bytes 0-999/2000", status=206, body=b"x" * 1000), req=("Range: bytes=0-999",), status=206),
      X("cached", req=("Range: bytes=0-999",), status=206), X("fetched", unsent=("Range",)), route="small")
 not_stored("conf", "a status that the conf does not list", FRESH, status=404, route="only200")
+case("9111 3", "what is not kept is kept again when it may be", X("fetched", ok("Cache-Control: private")), X("fetched", ok(FRESH), has=("Cache-Status~: .*detail=not-kept",)),
+     X("fetched", ok(FRESH)), X("cached"))
+case("9111 3", "what was too large is kept when it is not", X("fetched", A(FRESH, body=b"y" * 1100000)), X("fetched", ok(FRESH), has=("Cache-Status~: .*detail=not-kept",)),
+     X("fetched", ok(FRESH)), X("cached"))
+BIG = A(FRESH, body=b"y" * 1500000, chunked=True)
+case("9111 3", "what turned out to be too large is not waited for", X("fetched", BIG), X("fetched", BIG, has=("Cache-Status~: .*detail=not-kept",)),
+     X("fetched", BIG, has=("Cache-Status~: .*detail=not-kept",)), X("fetched", ok(FRESH)), X("fetched", ok(FRESH)), X("cached"))
 stored("conf", "a status that the conf lists", FRESH, status=200, route="only200")
 
 # ---- 3.1: fields -----------------------------------------------------------------------------------------------------
