@@ -1,5 +1,5 @@
 // needs: gateway/conf.c gateway/conf_*.c gateway/router_pattern.c
-// libs: -lconfuse -lpcre2-8
+// libs: -lconfuse -lpcre2-8 -lcjson -lcrypto -lcrypt
 /*
  * fuzz_conf.c: any bytes as a configuration.
  *
