@@ -66,7 +66,7 @@ enum step_result cache_serve(struct exchange *x, struct object *o, enum cache_st
 static void begin_asking(struct exchange *x)
 {
     struct caching *c = &x->caching;
-    c->asked_ms = c->now_ms;
+    x->caching.asked_ms = c->now_ms;
     if (c->key.text.len > 0)
         c->since = object_store_now(cache_store_of(x), &c->key);
 }
@@ -88,7 +88,7 @@ static enum step_result bypass(struct exchange *x, const char *forwarded)
 
 static bool wants_only_cached(const struct exchange *x)
 {
-    return x->caching.ask.cc.says & CC_ONLY_IF_CACHED;
+    return x->ask.cc.says & CC_ONLY_IF_CACHED;
 }
 
 /* What lies under the key; a note that answers vary leads on to where this request's lies. *VARIES: there
@@ -111,7 +111,7 @@ static struct object *find(struct exchange *x, bool *varies)
 static enum http_cache_use use_of(const struct exchange *x, const struct object *o)
 {
     const struct cached *a = cached_of(o);
-    enum http_cache_use use = http_cache_use(&a->life, &x->caching.ask, x->caching.now_ms);
+    enum http_cache_use use = http_cache_use(&a->life, &x->ask, x->caching.now_ms);
     if (use != HTTP_CACHE_FRESH || !object_is_stale(o))
         return use;
     bool may_wait =
@@ -125,7 +125,7 @@ static enum step_result refresh(struct exchange *x, struct object *o);
 /* Requests that can be answered from what is stored, but do not ask for what is to be stored. */
 static bool may_fetch(const struct exchange *x)
 {
-    return x->record.method_kind == HTTP_GET && (!x->caching.ask.has_range || x->caching.stale);
+    return x->record.method_kind == HTTP_GET && (!x->ask.has_range || x->caching.stale);
 }
 
 static enum step_result miss(struct exchange *x, const char *forwarded)
@@ -140,7 +140,7 @@ static enum step_result miss(struct exchange *x, const char *forwarded)
 /* A part is only used while it is fresh. */
 static enum step_result look_up_part(struct exchange *x, const char *forwarded)
 {
-    struct object *o = x->caching.ask.has_range ? cache_part_find(x) : NULL;
+    struct object *o = x->ask.has_range ? cache_part_find(x) : NULL;
     if (o && use_of(x, o) == HTTP_CACHE_FRESH && cache_part_has_range(x, o))
         return cache_serve(x, o, CACHE_HIT);
     object_put(o);
@@ -340,12 +340,12 @@ static enum step_result begin(struct exchange *x)
         return purge_run(x);
     if (method != HTTP_GET && method != HTTP_HEAD)
         return bypass(x, "method");
-    http_cache_ask(x->fields, &c->ask);
+    http_cache_ask(x->fields, &x->ask);
     if (!cache_conf_of(x)->client_directives)
-        c->ask.cc = (struct cache_control){0};
-    if (c->key.text.len == 0 || c->ask.is_for_origin || x->head.framing != HTTP1_NO_BODY)
+        x->ask.cc = (struct cache_control){0};
+    if (c->key.text.len == 0 || x->ask.is_for_origin || x->head.framing != HTTP1_NO_BODY)
         return bypass(x, "bypass");
-    if (c->ask.cc.says & CC_NO_STORE)
+    if (x->ask.cc.says & CC_NO_STORE)
         return bypass(x, "request");
     return look_up(x);
 }

@@ -49,7 +49,6 @@ struct caching {
     bool is_stored, is_collapsed;
     int64_t ttl_ms; /* of a hit */
 
-    struct http_cache_ask ask;
     struct object_key key;      /* without variant; empty: none was made */
     struct object_key full_key; /* with it, as far as it is known */
     struct object *object;      /* whose bytes the reply has */

@@ -25,7 +25,7 @@ static bool asked_with_condition(const struct caching *c)
 static struct http_cache_question question_of(struct exchange *x, unsigned status, struct http_fields fields)
 {
     return (struct http_cache_question){.method = HTTP_GET,
-                                        .ask = &x->caching.ask,
+                                        .ask = &x->ask,
                                         .is_identified = exchange_route(x)->nauths > 0,
                                         .status = status,
                                         .answer = fields,
@@ -366,8 +366,8 @@ static bool leads_for_get(struct exchange *x, const struct http1_response *answe
     struct caching *c = &x->caching;
     if (x->record.method_kind != HTTP_POST || c->key.text.len == 0 || !x->client || !x->client->body_ended)
         return false;
-    http_cache_ask(x->fields, &c->ask);
-    c->ask.is_conditional = false; /* those of a POST are not about what is stored */
+    http_cache_ask(x->fields, &x->ask);
+    x->ask.is_conditional = false; /* those of a POST are not about what is stored */
     c->reader.exchange = x;
     c->since = object_store_now(cache_store_of(x), &c->key);
     if (!is_for_later_get(x, answer) || !flight_join(x->worker->setup.cache->flights, &c->key, &c->reader))
@@ -392,7 +392,7 @@ enum cache_head cache_take_head(struct exchange *x, const struct http1_response 
     if (x->record.method_kind == HTTP_HEAD)
         take_head_of_stored(x, answer);
     if (c->stale && is_error(answer->status) &&
-        http_cache_may_rescue(&cached_of(c->stale)->life, &c->ask, false, x->caching.now_ms)) {
+        http_cache_may_rescue(&cached_of(c->stale)->life, &x->ask, false, x->caching.now_ms)) {
         flight_land(&c->reader, FLIGHT_FAILED, NULL, REASON_UPSTREAM_RESET);
         c->detail = "stale-if-error";
         if (!c->refreshes)
@@ -540,7 +540,7 @@ bool cache_rescue(struct exchange *x, enum reason reason)
         return false;
     c->now_ms = cache_now_ms();
     bool may =
-        c->stale && http_cache_may_rescue(&cached_of(c->stale)->life, &c->ask, true, x->caching.now_ms);
+        c->stale && http_cache_may_rescue(&cached_of(c->stale)->life, &x->ask, true, x->caching.now_ms);
     if (!may && !c->refreshes)
         return false;
     cache_lost(x, reason);
@@ -577,6 +577,8 @@ bool cache_is_over(const struct exchange *x)
 void cache_undo(struct exchange *x)
 {
     struct caching *c = &x->caching;
+    if (!c->is_begun)
+        return;
     if (c->refreshes)
         forward_undo(x);
     c->pumps = false;

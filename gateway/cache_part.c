@@ -83,7 +83,7 @@ void cache_part_use_prefix(struct exchange *x)
     struct object *o = cache_part_find(x);
     bool fits = o && cached_of(o)->first == 0 && cached_of(o)->total <= cache_body_max(x) &&
                 is_strong(cached_of(o)->validators.etag) &&
-                http_cache_use(&cached_of(o)->life, &x->caching.ask, x->caching.now_ms) == HTTP_CACHE_FRESH &&
+                http_cache_use(&cached_of(o)->life, &x->ask, x->caching.now_ms) == HTTP_CACHE_FRESH &&
                 !object_is_stale(o);
     if (fits)
         cache_hold(&x->caching.prefix, o);

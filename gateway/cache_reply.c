@@ -69,7 +69,7 @@ static bool add_fields(struct exchange *x, const struct cached *c, struct slice 
 
 bool cache_reply_not_modified(struct exchange *x, const struct cached *c, bool *made)
 {
-    *made = (c->status == 200 || c->total > 0) && x->caching.ask.is_conditional &&
+    *made = (c->status == 200 || c->total > 0) && x->ask.is_conditional &&
             http_not_modified(x->fields, &c->validators, now_s(x));
     if (!*made)
         return true;

@@ -91,7 +91,6 @@ struct exchange {
     struct caching caching;
     struct forward forward;
     struct reply reply;
-    struct http_field extra[EXCHANGE_EXTRA]; /* go with the reply, whoever makes it */
     size_t nextra;
     uint64_t retry_after_s;        /* to be told with a refusal; 0: the reason's own */
     struct MHD_Response *response; /* once it is being sent; the connection's */
@@ -99,6 +98,10 @@ struct exchange {
     struct err err;
 
     struct arena arena;
+
+    /* not cleared for each request */
+    struct http_field extra[EXCHANGE_EXTRA]; /* go with the reply, whoever makes it */
+    struct http_cache_ask ask;               /* what it says to caches; where its route has one */
     struct http_field field_space[EXCHANGE_FIELDS];
     _Alignas(16) char arena_space[EXCHANGE_ARENA_FIRST];
 };
