@@ -502,10 +502,7 @@ static void add_field(struct buf *b, struct slice name, struct slice value)
 {
     if (value.len == 0 || !http_is_field_value(value))
         return;
-    buf_add(b, name);
-    buf_add(b, SLICE(": "));
-    buf_add(b, value);
-    buf_add(b, SLICE("\r\n"));
+    headers_add(b, name, value);
 }
 
 void access_add(struct exchange *x, struct buf *b)

@@ -6,12 +6,12 @@
  */
 #include "gateway/cache_internal.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
 #include "gateway/cache_key.h"
 #include "gateway/cached.h"
+#include "gateway/headers.h"
 #include "gateway/purge.h"
 
 struct cache *cache_new(uint64_t size, unsigned nworkers, struct err *err)
@@ -63,12 +63,10 @@ enum step_result cache_serve(struct exchange *x, struct object *o, enum cache_st
 
 /* ---- looking up ---- */
 
-static void begin_asking(struct exchange *x)
+static void begin_asking(struct exchange *x, uint64_t since)
 {
-    struct caching *c = &x->caching;
-    x->caching.asked_ms = c->now_ms;
-    if (c->key.text.len > 0)
-        c->since = object_store_now(cache_store_of(x), &c->key);
+    x->caching.asked_ms = x->caching.now_ms;
+    x->caching.since = since;
 }
 
 static enum step_result go_alone(struct exchange *x, const char *forwarded)
@@ -76,7 +74,7 @@ static enum step_result go_alone(struct exchange *x, const char *forwarded)
     struct caching *c = &x->caching;
     c->status = c->status ? c->status : CACHE_MISS;
     c->forwarded = forwarded;
-    begin_asking(x);
+    begin_asking(x, c->key.text.len > 0 ? object_store_now(cache_store_of(x), &c->key) : 0);
     return STEP_PASS;
 }
 
@@ -141,10 +139,11 @@ static enum step_result miss(struct exchange *x, const char *forwarded)
 static enum step_result look_up_part(struct exchange *x, const char *forwarded)
 {
     struct object *o = x->ask.has_range ? cache_part_find(x) : NULL;
+    const char *why = o ? "partial" : forwarded;
     if (o && use_of(x, o) == HTTP_CACHE_FRESH && cache_part_has_range(x, o))
         return cache_serve(x, o, CACHE_HIT);
     object_put(o);
-    return miss(x, o ? "partial" : forwarded);
+    return miss(x, why);
 }
 
 static enum step_result look_up(struct exchange *x)
@@ -227,8 +226,7 @@ static enum step_result lead(struct exchange *x)
         cache_part_use_prefix(x);
     c->fetches = true;
     c->status = CACHE_MISS;
-    begin_asking(x);
-    c->since = flight_since(&c->reader);
+    begin_asking(x, flight_since(&c->reader));
     return STEP_PASS;
 }
 
@@ -263,8 +261,7 @@ static enum step_result refresh(struct exchange *x, struct object *o)
     }
     c->stale = object_get(o);
     c->fetches = c->refreshes = true;
-    begin_asking(x);
-    c->since = flight_since(&c->reader);
+    begin_asking(x, flight_since(&c->reader));
     (void)forward_step(x);
     return STEP_REPLY;
 }
@@ -371,14 +368,6 @@ bool cache_owns(const struct exchange *x, struct slice name)
     return false;
 }
 
-static void add_field(struct buf *b, struct slice name, struct slice value)
-{
-    buf_add(b, name);
-    buf_add(b, SLICE(": "));
-    buf_add(b, value);
-    buf_add(b, SLICE("\r\n"));
-}
-
 void cache_add(struct exchange *x, struct buf *b)
 {
     struct caching *c = &x->caching;
@@ -388,9 +377,9 @@ void cache_add(struct exchange *x, struct buf *b)
         return;
     const struct http_validators *v = &cached_of(c->stale)->validators;
     if (v->etag.len > 0)
-        add_field(b, SLICE("If-None-Match"), v->etag);
+        headers_add(b, SLICE("If-None-Match"), v->etag);
     if (v->last_modified.len > 0)
-        add_field(b, SLICE("If-Modified-Since"), v->last_modified);
+        headers_add(b, SLICE("If-Modified-Since"), v->last_modified);
 }
 
 /* ---- what is told of it ---- */

@@ -100,7 +100,7 @@ void cache_lost(struct exchange *x, enum reason reason);
 /* The exchange is needed although its client is not there any more. */
 bool cache_goes_on(const struct exchange *x);
 
-/* The client is gone, the exchange goes on. True: it is over as soon as it is not pumped any more. */
+/* The client is gone, the exchange goes on. Then: whether it is needed no more. */
 void cache_detach(struct exchange *x);
 bool cache_is_over(const struct exchange *x);
 

@@ -164,15 +164,6 @@ size_t cache_body_max(const struct exchange *x)
     return cache_conf_of(x)->max_object < most ? (size_t)cache_conf_of(x)->max_object : most;
 }
 
-static void drop_field(struct http_fields *f, struct slice name)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < f->n; i++)
-        if (!slice_eq_nocase(f->at[i].name, name))
-            f->at[n++] = f->at[i];
-    f->n = n;
-}
-
 /* Memory for the body, and the head: the answer is on its way into the store. */
 static bool begin_storing(struct exchange *x, const struct http1_response *answer,
                           const struct cached_parts *parts)
@@ -267,7 +258,7 @@ static enum cache_head take_answer(struct exchange *x, const struct http1_respon
         return not_kept(x, answer->status, "too-large");
     parts.fields = headers_to_keep(x, answer, &cc, kept, CACHED_FIELDS_MAX);
     if (c->prefix)
-        drop_field(&parts.fields, SLICE("Content-Range"));
+        parts.fields = cached_without(parts.fields, SLICE("Content-Range"), kept);
     if (!find_variant(x, answer->fields, &parts))
         return not_kept(x, answer->status, "vary");
     c->whole_key = parts.key;

@@ -16,11 +16,6 @@
 
 #define PART SLICE("\n#part")
 
-static struct object_key with_suffix(struct exchange *x, const struct object_key *key, struct slice suffix)
-{
-    return cache_variant_key(x, key, suffix);
-}
-
 static size_t length_of(const struct object *o)
 {
     return o->body ? o->body->cap : 0;
@@ -41,7 +36,7 @@ static const struct http_field *only_range(const struct exchange *x)
 
 struct object *cache_part_find(struct exchange *x)
 {
-    struct object_key key = with_suffix(x, &x->caching.full_key, PART);
+    struct object_key key = cache_variant_key(x, &x->caching.full_key, PART);
     return key.text.len > 0 ? object_store_find(cache_store_of(x), &key) : NULL;
 }
 
@@ -64,7 +59,7 @@ bool cache_part_begin(struct exchange *x)
     const char *suffix = arena_printf(&x->arena, "\n#%.*s", SLICE_ARG(range->value));
     struct object_key key = {{"", 0}, 0};
     if (suffix)
-        key = with_suffix(x, &c->full_key, slice_of(suffix));
+        key = cache_variant_key(x, &c->full_key, slice_of(suffix));
     if (key.text.len == 0)
         return false;
     c->whole_key = c->full_key;
@@ -150,12 +145,8 @@ struct object *cache_part_store(struct exchange *x, struct cached_parts *parts)
 {
     struct object_store *store = cache_store_of(x);
     struct http_field kept[CACHED_FIELDS_MAX];
-    struct http_fields fields = {kept, 0};
-    parts->key = with_suffix(x, &x->caching.whole_key, PART);
-    for (size_t i = 0; i < parts->fields.n && fields.n < CACHED_FIELDS_MAX; i++)
-        if (!slice_eq_nocase(parts->fields.at[i].name, SLICE("Content-Range")))
-            kept[fields.n++] = parts->fields.at[i];
-    parts->fields = fields;
+    parts->key = cache_variant_key(x, &x->caching.whole_key, PART);
+    parts->fields = cached_without(parts->fields, SLICE("Content-Range"), kept);
     struct object *old = parts->key.text.len > 0 ? object_store_find(store, &parts->key) : NULL;
     struct object_body *both =
         old && old->body && are_of_one(cached_of(old), parts) ? join(x, old, parts->body, parts) : NULL;

@@ -17,7 +17,6 @@ struct cache_parts {
     struct slice pieces[HTTP_RANGES_MAX * 2 + 1];
     size_t n, at;
     size_t done; /* of the piece */
-    struct http_range ranges[HTTP_RANGES_MAX];
 };
 
 static int64_t now_s(const struct exchange *x)

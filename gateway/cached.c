@@ -114,7 +114,16 @@ struct object *cached_new(struct object_store *store, const struct cached_parts 
     return o;
 }
 
-/* ---- 304 ---- */
+/* ---- fields ---- */
+
+struct http_fields cached_without(struct http_fields fields, struct slice name, struct http_field *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < fields.n && n < CACHED_FIELDS_MAX; i++)
+        if (!slice_eq_nocase(fields.at[i].name, name))
+            out[n++] = fields.at[i];
+    return (struct http_fields){out, n};
+}
 
 struct http_fields cached_merge(struct http_fields old, struct http_fields new, struct http_field *out)
 {

@@ -39,6 +39,10 @@ void conf_print_networks(const struct conf_networks *n, int indent, FILE *out);
 void conf_build_cors(struct conf_load *load, const struct conf_node *route, struct conf_route *r);
 void conf_print_cors(const struct conf_route *r, FILE *out);
 
+/* The TEXTS of the list NAME of NODE are names of fields, methods and the like: tokens. */
+void conf_check_names(struct conf_load *load, const struct conf_node *node, const char *name,
+                      const char **texts, size_t n);
+
 /* conf_cache.c: the section cache of a route, whose action is there. */
 void conf_build_cache(struct conf_load *load, const struct conf_node *route, struct conf_route *r);
 void conf_print_cache(const struct conf_route *r, FILE *out);

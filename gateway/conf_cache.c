@@ -10,15 +10,6 @@ static const struct conf_section *cache_section(void)
 static const struct conf_faults_want wanted_statuses = {
     .name = "status", .fallback = "2xx 3xx 4xx 5xx", .only_statuses = true};
 
-static void check_names(struct conf_load *load, const struct conf_node *node, const char *name,
-                        const char **texts, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!http_is_token(slice_of(texts[i])))
-            conf_mistake(load->report, conf_node_value(node, name, i)->place, "%s: '%s' is no name", name,
-                         texts[i]);
-}
-
 static void build_targeted(struct conf_load *load, const struct conf_node *node, struct conf_cache *c)
 {
     static const char *usual[] = {"Tollgate-Cache-Control", "CDN-Cache-Control"};
@@ -26,7 +17,7 @@ static void build_targeted(struct conf_load *load, const struct conf_node *node,
         c->targeted = usual;
         c->ntargeted = sizeof(usual) / sizeof(usual[0]);
     }
-    check_names(load, node, "targeted", c->targeted, c->ntargeted);
+    conf_check_names(load, node, "targeted", c->targeted, c->ntargeted);
     struct slice *slices = conf_array(load, c->ntargeted, sizeof(*slices));
     for (size_t i = 0; slices && i < c->ntargeted; i++)
         slices[i] = slice_of(c->targeted[i]);
@@ -67,8 +58,8 @@ void conf_build_cache(struct conf_load *load, const struct conf_node *route, str
     if (!node)
         return;
     conf_build_faults(load, node, cache_section(), &wanted_statuses, &c->statuses);
-    check_names(load, node, "header", c->headers, c->nheaders);
-    check_names(load, node, "cookie", c->cookies, c->ncookies);
+    conf_check_names(load, node, "header", c->headers, c->nheaders);
+    conf_check_names(load, node, "cookie", c->cookies, c->ncookies);
     build_targeted(load, node, c);
     build_purgers(load, node, c);
     build_policy(c);

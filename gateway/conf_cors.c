@@ -84,8 +84,8 @@ static void check_origins(struct conf_load *load, const struct conf_node *node, 
                      "credentials do not go with the origin \"*\": any page could act for its visitor");
 }
 
-static void check_tokens(struct conf_load *load, const struct conf_node *node, const char *name,
-                         const char **texts, size_t n)
+void conf_check_names(struct conf_load *load, const struct conf_node *node, const char *name,
+                      const char **texts, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (!http_is_token(slice_of(texts[i])))
@@ -113,9 +113,9 @@ void conf_build_cors(struct conf_load *load, const struct conf_node *route, stru
     if (!node)
         return;
     check_origins(load, node, c);
-    check_tokens(load, node, "methods", c->methods, c->nmethods);
-    check_tokens(load, node, "headers", c->headers, c->nheaders);
-    check_tokens(load, node, "expose", c->exposed, c->nexposed);
+    conf_check_names(load, node, "methods", c->methods, c->nmethods);
+    conf_check_names(load, node, "headers", c->headers, c->nheaders);
+    conf_check_names(load, node, "expose", c->exposed, c->nexposed);
     if (c->nmethods == 0) {
         c->methods = r->nmethods > 0 ? r->methods : usual;
         c->nmethods = r->nmethods > 0 ? r->nmethods : sizeof(usual) / sizeof(usual[0]);

@@ -125,7 +125,7 @@ static bool is_edited_away(const struct conf_edits *edits, struct slice name)
     return false;
 }
 
-static void add_field(struct buf *b, struct slice name, struct slice value)
+void headers_add(struct buf *b, struct slice name, struct slice value)
 {
     buf_add(b, name);
     buf_add(b, SLICE(": "));
@@ -153,7 +153,7 @@ static void add_host(struct exchange *x, const char *server, struct buf *b)
         host = slice_of(r->upstream_host_name);
     else if (r->upstream_host == UPSTREAM_HOST_SERVER || host.len == 0)
         host = slice_of(server);
-    add_field(b, SLICE("Host"), host);
+    headers_add(b, SLICE("Host"), host);
 }
 
 static void add_client_fields(struct exchange *x, struct buf *b)
@@ -173,7 +173,7 @@ static void add_client_fields(struct exchange *x, struct buf *b)
             continue;
         if ((has_auth && access_owns(x, f->name)) || (x->caching.fetches && cache_owns(x, f->name)))
             continue;
-        add_field(b, f->name, f->value);
+        headers_add(b, f->name, f->value);
     }
 }
 
@@ -204,10 +204,10 @@ static void add_forwarded(struct exchange *x, struct buf *b)
     add_earlier(x, SLICE("X-Forwarded-For"), b);
     buf_add(b, peer);
     buf_add(b, SLICE("\r\n"));
-    add_field(b, SLICE("X-Forwarded-Proto"), proto ? proto->value : scheme);
+    headers_add(b, SLICE("X-Forwarded-Proto"), proto ? proto->value : scheme);
     if (host || x->authority.len > 0)
-        add_field(b, SLICE("X-Forwarded-Host"), host ? host->value : x->authority);
-    add_field(b, SLICE("X-Request-Id"), x->record.request_id);
+        headers_add(b, SLICE("X-Forwarded-Host"), host ? host->value : x->authority);
+    headers_add(b, SLICE("X-Request-Id"), x->record.request_id);
     buf_add(b, x->record.http_minor == 0 ? SLICE("Via: 1.0 tollgate\r\n") : SLICE("Via: 1.1 tollgate\r\n"));
 }
 
@@ -257,7 +257,7 @@ static void add_request_edits(struct exchange *x, struct buf *b)
         if (edits->at[i].kind == EDIT_REMOVE)
             continue;
         if (expand_value(x, edits->at[i].value, &value))
-            add_field(b, slice_of(edits->at[i].name), value);
+            headers_add(b, slice_of(edits->at[i].name), value);
         else
             b->failed = true;
     }
@@ -308,7 +308,7 @@ struct slice headers_auth_request(struct exchange *x, const char *path)
     struct named named;
     bool ok = true;
     buf_printf(&b, "GET %s HTTP/1.1\r\n", path);
-    add_field(&b, SLICE("Host"), x->authority.len > 0 ? x->authority : SLICE("localhost"));
+    headers_add(&b, SLICE("Host"), x->authority.len > 0 ? x->authority : SLICE("localhost"));
     read_connection(x->fields, &named);
     for (size_t i = 0; i < x->fields.n; i++) {
         const struct http_field *f = &x->fields.at[i];
@@ -316,10 +316,10 @@ struct slice headers_auth_request(struct exchange *x, const char *path)
         if (role == ROLE_DROP || role == ROLE_FORWARDED || is_asked_about(f->name) ||
             (named.n > 0 && role != ROLE_PROTECTED && is_named(&named, f->name)))
             continue;
-        add_field(&b, f->name, f->value);
+        headers_add(&b, f->name, f->value);
     }
     add_forwarded(x, &b);
-    add_field(&b, SLICE("X-Forwarded-Method"), x->record.method);
+    headers_add(&b, SLICE("X-Forwarded-Method"), x->record.method);
     buf_add(&b, SLICE("X-Forwarded-Uri: "));
     buf_add(&b, x->path);
     buf_add(&b, x->uri.has_query ? SLICE("?") : SLICE(""));
@@ -375,7 +375,7 @@ void headers_interim(const struct exchange *x, const struct http1_response *answ
         const struct http_field *f = &answer->fields.at[i];
         if (f->value.len > 0 && answer_role(f->name) == ROLE_PASS && !cors_owns(exchange_route(x), f->name) &&
             !(named.n > 0 && is_named(&named, f->name)))
-            add_field(b, f->name, f->value);
+            headers_add(b, f->name, f->value);
     }
     buf_add(b, SLICE("\r\n"));
 }

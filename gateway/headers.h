@@ -14,6 +14,9 @@
 
 #include "gateway/exchange.h"
 
+/* One line of a head. */
+void headers_add(struct buf *b, struct slice name, struct slice value);
+
 /* The request head for the backend, in the arena; SERVER is the Host field that UPSTREAM_HOST_SERVER wants.
  * Empty when it does not fit. */
 struct slice headers_request(struct exchange *x, const char *server);

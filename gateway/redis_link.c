@@ -23,7 +23,6 @@
 #define BACKOFF_LAST  (UINT64_C(5000) * MS)
 
 struct redis_pending {
-    struct redis_link *link;
     struct redis_call *call; /* NULL: nobody waits any more, or it is part of the greeting */
     uint64_t due_ns;
     struct redis_pending *next;
@@ -188,8 +187,7 @@ static bool append(struct redis_link *l, struct redis_call *call, const struct r
         free(p);
         return false;
     }
-    *p = (struct redis_pending){
-        .link = l, .call = call, .due_ns = clock_now_ns() + l->setup.node->command_ms * MS};
+    *p = (struct redis_pending){.call = call, .due_ns = clock_now_ns() + l->setup.node->command_ms * MS};
     if (call)
         call->pending = p;
     *l->end = p;

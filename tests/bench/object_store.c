@@ -10,7 +10,6 @@
  * tag of 100,000 objects takes, and what the slowest put beside it took; and hits on a Zipf trace with scans
  * beside LRU's. Exits with 1 when the memory is more than 64 MB and a tenth. Takes half a minute.
  */
-#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +18,7 @@
 #include "lib/clock.h"
 #include "lib/object_store.h"
 #include "lib/random.h"
+#include "tests/trace.h"
 
 #define SIZE    ((size_t)64 << 20)
 #define INSERTS 10000000u
@@ -188,80 +188,27 @@ static void time_purge(void)
 
 #define UNIVERSE 200000
 #define REQUESTS 2000000
-#define SCAN     20 /* of a hundred requests */
-
-struct trace {
-    double sum[UNIVERSE];
-    struct random random;
-    int scan, n;
-};
-
-static struct trace *new_trace(double exponent)
-{
-    struct trace *t = calloc(1, sizeof(*t));
-    for (int i = 0; i < UNIVERSE; i++)
-        t->sum[i] = (i ? t->sum[i - 1] : 0) + 1 / pow(i + 1, exponent);
-    random_seed_with(&t->random, 11);
-    return t;
-}
-
-static int next_request(struct trace *t)
-{
-    if (t->n++ % 100000 >= 100000 - 1000 * SCAN)
-        return UNIVERSE + t->scan++;
-    double want = (double)(random_next(&t->random) >> 11) / 9007199254740992.0 * t->sum[UNIVERSE - 1];
-    int low = 0, high = UNIVERSE - 1;
-    while (low < high) {
-        int middle = (low + high) / 2;
-        if (t->sum[middle] < want)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static int lru_hits(double exponent, size_t room)
-{
-    struct trace *t = new_trace(exponent);
-    int *used = calloc(UNIVERSE + REQUESTS, sizeof(int)), *ring = calloc(REQUESTS + 1, sizeof(int));
-    int hits = 0, oldest = 1;
-    size_t n = 0;
-    for (int now = 1; now <= REQUESTS; now++) {
-        int i = next_request(t);
-        hits += used[i] > 0;
-        n += used[i] == 0;
-        used[i] = now;
-        ring[now] = i;
-        for (; n > room; oldest++)
-            if (used[ring[oldest]] == oldest) {
-                used[ring[oldest]] = 0;
-                n--;
-            }
-    }
-    free(used);
-    free(ring);
-    free(t);
-    return hits;
-}
+#define PERIOD   100000
 
 static void compare(double exponent)
 {
     struct err err = {0};
     struct object_store *s =
         object_store_new(&(struct object_store_setup){.size = (size_t)16 << 20, .secret = 1}, &err);
-    struct trace *t = new_trace(exponent);
+    struct trace *t = trace_new(UNIVERSE, PERIOD, exponent);
     struct object_store_stats stats;
     int hits = 0;
     for (int n = 0; n < REQUESTS; n++) {
-        unsigned i = (unsigned)next_request(t);
+        unsigned i = (unsigned)trace_next(t);
         if (get(s, i))
             hits++;
         else
             put(s, i, 400, NULL);
     }
     object_store_stats(s, &stats);
-    double own = 100.0 * hits / REQUESTS, lru = 100.0 * lru_hits(exponent, stats.objects) / REQUESTS;
+    double own = 100.0 * hits / REQUESTS,
+           lru = 100.0 * trace_lru_hits(trace_new(UNIVERSE, PERIOD, exponent), REQUESTS, stats.objects) /
+                 REQUESTS;
     printf("trace: Zipf %.1f, a fifth scanned, room for %llu of %d: %.1f %% hits, LRU %.1f %%: %+.1f\n",
            exponent, (unsigned long long)stats.objects, UNIVERSE, own, lru, own - lru);
     free(t);

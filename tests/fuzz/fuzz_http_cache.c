@@ -11,30 +11,9 @@
 #include "lib/http_conditions.h"
 #include "lib/http_date.h"
 #include "lib/http_range.h"
-
-#define FIELDS 32
+#include "tests/fuzz/fields.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* Lines up to an empty one; what is no field is passed over, as a parser would have refused it. */
-static struct http_fields take_fields(struct slice *rest, struct http_field *at)
-{
-    struct http_fields f = {at, 0};
-    while (rest->len > 0) {
-        ptrdiff_t end = slice_find(*rest, '\n');
-        struct slice line = {rest->p, end < 0 ? rest->len : (size_t)end};
-        *rest = slice_skip(*rest, line.len + 1);
-        if (line.len == 0)
-            break;
-        ptrdiff_t colon = slice_find(line, ':');
-        if (colon <= 0 || f.n == FIELDS)
-            continue;
-        struct http_field field = {{line.p, (size_t)colon}, slice_trim(slice_skip(line, (size_t)colon + 1))};
-        if (http_is_token(field.name) && http_is_field_value(field.value))
-            at[f.n++] = field;
-    }
-    return f;
-}
 
 static void check_dates(struct http_fields f, int64_t now_s)
 {

@@ -12,8 +12,7 @@
 #include <stdlib.h>
 
 #include "gateway/worker.h"
-
-#define FIELDS 32
+#include "tests/fuzz/fields.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -32,25 +31,6 @@ const struct conf_route *exchange_route(const struct exchange *x)
 {
     (void)x;
     return &route;
-}
-
-static struct http_fields take_fields(struct slice *rest, struct http_field *at)
-{
-    struct http_fields f = {at, 0};
-    while (rest->len > 0) {
-        ptrdiff_t end = slice_find(*rest, '\n');
-        struct slice line = {rest->p, end < 0 ? rest->len : (size_t)end};
-        *rest = slice_skip(*rest, line.len + 1);
-        ptrdiff_t colon = slice_find(line, ':');
-        if (line.len == 0)
-            break;
-        if (colon <= 0 || f.n == FIELDS)
-            continue;
-        struct http_field field = {{line.p, (size_t)colon}, slice_trim(slice_skip(line, (size_t)colon + 1))};
-        if (http_is_token(field.name) && http_is_field_value(field.value))
-            at[f.n++] = field;
-    }
-    return f;
 }
 
 static void check_names(struct slice names)

@@ -4,12 +4,12 @@
  */
 #include "lib/object_store.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "lib/random.h"
+#include "tests/trace.h"
 #include "tests/unit/unit.h"
 
 static struct object_store *new_store(size_t size)
@@ -272,73 +272,18 @@ END_TEST
 
 #define UNIVERSE 40000
 #define REQUESTS 400000
+#define PERIOD   40000
 #define ROOM     4000 /* objects that both may hold, about */
-
-struct trace {
-    double sum[UNIVERSE];
-    struct random random;
-    int scan, n;
-};
-
-static int next_request(struct trace *t)
-{
-    if (t->n++ % 40000 >= 32000) /* a fifth is scanned once and never again */
-        return UNIVERSE + t->scan++;
-    double want = (double)(random_next(&t->random) >> 11) / 9007199254740992.0 * t->sum[UNIVERSE - 1];
-    int low = 0, high = UNIVERSE - 1;
-    while (low < high) {
-        int middle = (low + high) / 2;
-        if (t->sum[middle] < want)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static struct trace *new_trace(void)
-{
-    struct trace *t = calloc(1, sizeof(*t));
-    for (int i = 0; i < UNIVERSE; i++)
-        t->sum[i] = (i ? t->sum[i - 1] : 0) + 1 / pow(i + 1, 0.9);
-    random_seed_with(&t->random, 11);
-    return t;
-}
-
-/* Least recently used, by time stamps and a ring of what was used when. */
-static int lru_hits(size_t room)
-{
-    struct trace *t = new_trace();
-    int *used = calloc(UNIVERSE + REQUESTS, sizeof(int)), *ring = calloc(REQUESTS + 1, sizeof(int));
-    int hits = 0, oldest = 1;
-    size_t n = 0;
-    for (int now = 1; now <= REQUESTS; now++) {
-        int i = next_request(t);
-        hits += used[i] > 0;
-        n += used[i] == 0;
-        used[i] = now;
-        ring[now] = i;
-        for (; n > room; oldest++)
-            if (used[ring[oldest]] == oldest) {
-                used[ring[oldest]] = 0;
-                n--;
-            }
-    }
-    free(used);
-    free(ring);
-    free(t);
-    return hits;
-}
 
 START_TEST(it_hits_more_than_lru)
 {
     struct object_store *s = new_store(ROOM * 1024);
-    struct trace *t = new_trace();
+    struct trace *t = trace_new(UNIVERSE, PERIOD, 0.9);
     char key[32];
     int hits = 0;
     size_t most = 0;
     for (int n = 0; n < REQUESTS; n++) {
-        snprintf(key, sizeof(key), "/%d|1", next_request(t));
+        snprintf(key, sizeof(key), "/%d|1", trace_next(t));
         if (has(s, key))
             hits++;
         else
@@ -346,7 +291,7 @@ START_TEST(it_hits_more_than_lru)
         if (n % 1000 == 0 && count(s) > most)
             most = count(s);
     }
-    int lru = lru_hits(most);
+    int lru = trace_lru_hits(trace_new(UNIVERSE, PERIOD, 0.9), REQUESTS, most);
     ck_assert_msg(hits > lru + REQUESTS / 25, "%d hits, LRU %d, of %d", hits, lru, REQUESTS);
     free(t);
     object_store_free(s);
