@@ -26,6 +26,7 @@
 #include "gateway/conf_cache.h"
 #include "gateway/conf_cors.h"
 #include "gateway/conf_protect.h"
+#include "gateway/conf_redis.h"
 #include "lib/check.h"
 #include "lib/cidr.h"
 #include "lib/http.h"
@@ -224,6 +225,7 @@ struct conf {
     struct conf_client client;
     struct conf_log log;
     struct conf_cache_store cache;
+    struct conf_redis redis;
     uint32_t drain_timeout_ms; /* TERM to exit at the latest; default 30 s */
     uint32_t limit_buckets;    /* clients that are remembered by limits at a time; default 1,000,000 */
     uint32_t resolve_ms;       /* names of servers are resolved again this often; default 10 s */

@@ -11,6 +11,9 @@
 /* What of a query tells two answers apart. */
 enum conf_cache_query { CACHE_QUERY_AS_IS, CACHE_QUERY_SORTED, CACHE_QUERY_NONE };
 
+/* How bodies are kept in Redis. */
+enum conf_cache_compress { CACHE_COMPRESS_OFF, CACHE_COMPRESS_ZSTD };
+
 /* The cache of a route. */
 struct conf_cache {
     bool enabled;                     /* the section is there */
@@ -21,9 +24,12 @@ struct conf_cache {
     bool share_cookies;                                    /* default no */
     bool client_directives;                                /* Cache-Control of requests counts; default yes */
     uint64_t max_object;                                   /* bytes of a body; default 1 MB */
-    struct conf_faults statuses;                           /* that are stored; default all */
-    enum conf_cache_query query;                           /* default as it is */
-    const char **keep;                                     /* parameters of the query that count; none: all */
+    bool shared;                       /* with other gateways, where there is a section redis; default yes */
+    uint64_t shared_max;               /* bytes of a body that is; default 256 KB */
+    enum conf_cache_compress compress; /* default off */
+    struct conf_faults statuses;       /* that are stored; default all */
+    enum conf_cache_query query;       /* default as it is */
+    const char **keep;                 /* parameters of the query that count; none: all */
     size_t nkeep;
     const char **ignore; /* parameters that do not */
     size_t nignore;

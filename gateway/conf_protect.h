@@ -33,6 +33,19 @@ struct conf_faults {
     uint64_t statuses[CONF_STATUS_WORDS]; /* a bit for each status */
 };
 
+/* What a limit is counted over. */
+enum conf_limit_scope {
+    LIMIT_SCOPE_GATEWAY,       /* each gateway alone */
+    LIMIT_SCOPE_CLUSTER,       /* all of them, by leases */
+    LIMIT_SCOPE_CLUSTER_EXACT, /* all of them, asked for each request */
+};
+
+/* What becomes of a limit of all gateways while Redis does not answer. */
+enum conf_limit_down { LIMIT_DOWN_SHARE, LIMIT_DOWN_OPEN, LIMIT_DOWN_CLOSED };
+
+/* What gateways do when another one's breaker has opened. */
+enum conf_breaker_share { BREAKER_SHARE_OFF, BREAKER_SHARE_OPEN, BREAKER_SHARE_CAUTIOUS };
+
 /* Opens when any of the ratios is reached, or so many requests failed in a row. */
 struct conf_breaker {
     bool enabled;               /* default yes */
@@ -48,6 +61,7 @@ struct conf_breaker {
     uint32_t close_after;       /* successes of them that close it; default 3 */
     struct conf_faults failure; /* what counts as failure; default connect, reset, timeout, malformed, 5xx
                                    but 501 and 505 */
+    enum conf_breaker_share share; /* with other gateways; default off */
 };
 
 struct conf_retry {
@@ -144,7 +158,9 @@ struct conf_limit {
     struct conf_tier *tiers;
     size_t ntiers;
     enum conf_limit_mode mode;
-    uint32_t delay_ms; /* a request may be delayed this long instead of refused; default 0 */
+    uint32_t delay_ms;              /* a request may be delayed this long instead of refused; default 0 */
+    enum conf_limit_scope scope;    /* default gateway */
+    enum conf_limit_down when_down; /* default share */
 };
 
 #define CONF_CONCURRENCY_MAX 4 /* in a route */
