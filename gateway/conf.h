@@ -254,7 +254,7 @@ void conf_free(struct conf *c);
 void conf_mistakes_free(struct conf_mistakes *m);
 
 /* Write the effective configuration, every option with its value, in the grammar that conf_load reads. The
- * admin token is masked. What is written loads again to an equal configuration. */
+ * admin token and the password of Redis are masked. What is written loads again to an equal configuration. */
 void conf_dump(const struct conf *c, FILE *out);
 
 #endif

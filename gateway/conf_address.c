@@ -10,7 +10,8 @@
 
 #include "lib/cidr.h"
 
-#define HOST_MAX 253
+#define HOST_MAX   253
+#define REDIS_PORT 6379
 
 /* ---- pieces ---- */
 
@@ -270,6 +271,48 @@ bool conf_server_is_same(const struct conf_server *a, const struct conf_server *
         return strcmp(a->unix_path, b->unix_path) == 0;
     return a->host && b->host && a->tls == b->tls && a->port == b->port &&
            slice_eq_nocase(slice_of(a->host), slice_of(b->host));
+}
+
+/* ---- Redis nodes ---- */
+
+/* What stands before an '@' could be a password, which is not told. */
+static bool parse_tcp_node(struct conf_load *load, struct slice text, struct conf_redis_node *out,
+                           struct conf_why *why)
+{
+    struct slice host, port;
+    bool has_port;
+    if (slice_find(text, '@') >= 0)
+        return conf_refuse(why, "a user or password is not part of it: they are options of their own");
+    if (slice_find(text, '/') >= 0)
+        return conf_refuse(why, "a node has no scheme and no path: redis-1:%d", REDIS_PORT);
+    if (!split_port(text, &host, &port, &has_port, why) || !check_host(host, why))
+        return false;
+    out->port = REDIS_PORT;
+    if (has_port && !parse_port(port, &out->port, why))
+        return false;
+    out->host = conf_copy(load, unbracketed(host));
+    return true;
+}
+
+bool conf_parse_redis_node(struct conf_load *load, const char *text, struct conf_redis_node *out,
+                           struct conf_why *why)
+{
+    struct slice s = slice_of(text);
+    if (s.len == 0)
+        return conf_refuse(why, "the address is empty");
+    out->name = conf_copy(load, s);
+    if (!slice_starts(s, SLICE("unix:")))
+        return parse_tcp_node(load, s, out, why);
+    s = slice_skip(s, 5);
+    out->unix_path = conf_copy(load, s);
+    return check_unix_path(s, why);
+}
+
+bool conf_redis_node_is_same(const struct conf_redis_node *a, const struct conf_redis_node *b)
+{
+    if (a->unix_path && b->unix_path)
+        return strcmp(a->unix_path, b->unix_path) == 0;
+    return a->host && b->host && a->port == b->port && slice_eq_nocase(slice_of(a->host), slice_of(b->host));
 }
 
 /* ---- hosts ---- */

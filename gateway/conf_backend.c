@@ -136,6 +136,8 @@ static void build_breaker(struct conf_load *load, const struct conf_node *node, 
         .name = "failure", .fallback = "connect reset timeout malformed 500 502-504 506-599"};
     const struct conf_node *part = bind_part(load, node, "breaker", b);
     conf_build_faults(load, part, conf_schema_get(backend_section(), "breaker")->section, &want, &b->failure);
+    if (b->share != BREAKER_SHARE_OFF)
+        conf_warn_alone(load, part, "share", "the breaker is this gateway's alone");
     if (b->open_max_ms < b->open_ms && part && conf_node_count(part, "open_max") > 0)
         conf_mistake(load->report, conf_node_value(part, "open_max", 0)->place, "open_max is below open_for");
     if (b->open_max_ms < b->open_ms)

@@ -47,6 +47,13 @@ void conf_check_names(struct conf_load *load, const struct conf_node *node, cons
 void conf_build_cache(struct conf_load *load, const struct conf_node *route, struct conf_route *r);
 void conf_print_cache(const struct conf_route *r, FILE *out);
 
+/* conf_redis.c: the section redis, before all that may want it; a warning where OPTION of NODE is given and
+ * there is no such section, for then it has no EFFECT. */
+void conf_build_redis(struct conf_load *load, const struct conf_node *root);
+void conf_warn_alone(struct conf_load *load, const struct conf_node *node, const char *option,
+                     const char *effect);
+void conf_print_redis(const struct conf_redis *r, FILE *out);
+
 /* conf_auth.c: all ways to say who a client is; those of a route, for which they have to be there; what
  * they hold beside the load's memory is freed; all of it printed. */
 void conf_build_auths(struct conf_load *load, const struct conf_node *root);
@@ -54,6 +61,9 @@ void conf_build_route_auths(struct conf_load *load, const struct conf_node *node
 void conf_free_auths(struct conf *c);
 void conf_print_auths(const struct conf *c, FILE *out);
 void conf_print_route_auths(const struct conf *c, const struct conf_route *r, FILE *out);
+
+/* What is printed of a secret. */
+#define CONF_MASK "****************"
 
 /* conf_dump.c: a line "name = {...}". */
 void conf_print_cidrs(const char *name, const struct cidr *at, size_t n, int indent, FILE *out);

@@ -7,8 +7,6 @@
 #include "gateway/conf_build.h"
 #include "gateway/conf_faults.h"
 
-#define TOKEN_MASK "****************"
-
 static const struct conf_section *section_of(const char *name)
 {
     return conf_schema_get(&conf_schema, name)->section;
@@ -63,7 +61,7 @@ static void print_admin(const struct conf_admin *admin, FILE *out)
         return;
     print_title("admin", admin->listen.address, out);
     if (admin->token)
-        print_text("token", TOKEN_MASK, out);
+        print_text("token", CONF_MASK, out);
     fputs("}\n", out);
 }
 
@@ -237,6 +235,7 @@ void conf_dump(const struct conf *c, FILE *out)
     fputs("\ncache {\n", out);
     conf_print(section_of("cache"), &c->cache, out, 2);
     fputs("}\n", out);
+    conf_print_redis(&c->redis, out);
     for (size_t i = 0; i < c->nbackends; i++)
         print_backend(&c->backends[i], out);
     conf_print_auths(c, out);

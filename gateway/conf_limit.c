@@ -99,6 +99,8 @@ static void build_limit(struct conf_load *load, const struct conf_node *node, st
     check_rate(load, node, &l->rate, &l->burst, "limit");
     build_keys(load, node, limit_section(), &l->keys);
     build_tiers(load, node, l);
+    if (l->scope != LIMIT_SCOPE_GATEWAY)
+        conf_warn_alone(load, node, "scope", "each gateway counts alone");
     l->exempt = conf_build_cidrs(load, node, conf_schema_get(limit_section(), "exempt"), &l->nexempt);
     if (l->rate.per_ms && l->cost > l->burst)
         conf_mistake(load->report, place, "cost is above burst: no request would ever pass");

@@ -47,4 +47,11 @@ struct conf_redis {
     struct conf_redis_tls tls;
 };
 
+/* What gateways have to agree on to find each other's keys: the names and weights of the nodes, in any order,
+ * and the database. The same on every machine. */
+uint64_t conf_redis_fingerprint(const struct conf_redis *r);
+
+/* Whether a gateway that runs with A would do the same with B. */
+bool conf_redis_is_same(const struct conf_redis *a, const struct conf_redis *b);
+
 #endif

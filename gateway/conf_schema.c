@@ -13,7 +13,7 @@
 #define LIST(type, member, count)                                                                            \
     .offset = offsetof(struct type, member), .size = sizeof(((struct type *)0)->member),                     \
     .count_offset = offsetof(struct type, count)
-#define OWN_CODE    .size = 0 /* no plain field: see conf_build.c and conf_route.c */
+#define OWN_CODE    .size = 0 /* no plain field: see conf_build.c, conf_redis.c and conf_route.c */
 #define ROWS(table) table, sizeof(table) / sizeof((table)[0])
 
 /* Times in milliseconds, sizes in bytes. */
@@ -33,7 +33,11 @@ static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL}
 static const char *const health_kinds[] = {"http", "tcp", NULL};
 static const char *const priorities[] = {"low", "normal", "high", "critical", NULL};
 static const char *const limit_modes[] = {"enforce", "shadow", NULL};
+static const char *const limit_scopes[] = {"gateway", "cluster", "cluster-exact", NULL};
+static const char *const limit_downs[] = {"share", "open", "closed", NULL};
+static const char *const breaker_shares[] = {"off", "open", "cautious", NULL};
 static const char *const cache_queries[] = {"as_is", "sorted", "none", NULL};
+static const char *const cache_compressions[] = {"off", "zstd", NULL};
 static const char *const balances[] = {"round_robin", "least_conn", "p2c", "hash", NULL};
 
 /* ---- listen, admin, client, log ---- */
@@ -174,6 +178,7 @@ static const struct conf_option breaker_rows[] = {
     {"half_open_probes", CONF_COUNT, "3", 1, 10000, FIELD(conf_breaker, half_open_probes)},
     {"close_after", CONF_COUNT, "3", 1, 10000, FIELD(conf_breaker, close_after)},
     {"failure", CONF_LIST, .min = 1, .max = 32},
+    {"share", CONF_WORD, "off", .words = breaker_shares, FIELD(conf_breaker, share)},
 };
 static const struct conf_section breaker_section = {"breaker", NULL, false, ROWS(breaker_rows)};
 
@@ -277,6 +282,8 @@ static const struct conf_option limit_rows[] = {
     {"tier", CONF_SECTION, .section = &tier_section},
     {"mode", CONF_WORD, "enforce", .words = limit_modes, FIELD(conf_limit, mode)},
     {"delay", CONF_TIME, "0", 0, HOUR, FIELD(conf_limit, delay_ms)},
+    {"scope", CONF_WORD, "gateway", .words = limit_scopes, FIELD(conf_limit, scope)},
+    {"when_down", CONF_WORD, "share", .words = limit_downs, FIELD(conf_limit, when_down)},
 };
 static const struct conf_section limit_section = {"limit", NULL, true, ROWS(limit_rows)};
 
@@ -312,6 +319,9 @@ static const struct conf_option cache_rows[] = {
     {"share_cookies", CONF_FLAG, "no", FIELD(conf_cache, share_cookies)},
     {"client_directives", CONF_FLAG, "yes", FIELD(conf_cache, client_directives)},
     {"max_object", CONF_SIZE, "1m", 1, TB, FIELD(conf_cache, max_object)},
+    {"shared", CONF_FLAG, "yes", FIELD(conf_cache, shared)},
+    {"shared_max", CONF_SIZE, "256k", 1, 64 * KB *KB, FIELD(conf_cache, shared_max)},
+    {"compress", CONF_WORD, "off", .words = cache_compressions, FIELD(conf_cache, compress)},
     {"status", CONF_LIST, .min = 1, .max = 16},
     {"query", CONF_WORD, "as_is", .words = cache_queries, FIELD(conf_cache, query)},
     {"keep", CONF_LIST, .min = 1, .max = KB, LIST(conf_cache, keep, nkeep)},
@@ -374,6 +384,36 @@ static const struct conf_option store_rows[] = {
 };
 static const struct conf_section store_section = {"cache", NULL, false, ROWS(store_rows)};
 
+static const struct conf_option redis_node_rows[] = {
+    {"weight", CONF_COUNT, "1", 1, 1000, FIELD(conf_redis_node, weight)},
+};
+static const struct conf_section redis_node_section = {"node", "an address", true, ROWS(redis_node_rows)};
+
+static const struct conf_option redis_tls_rows[] = {
+    {"verify", CONF_FLAG, "yes", FIELD(conf_redis_tls, verify)},
+    {"ca", CONF_FILE, NULL, 1, 4 * KB, FIELD(conf_redis_tls, ca_file)},
+    {"certificate", CONF_FILE, NULL, 1, 4 * KB, FIELD(conf_redis_tls, cert_file)},
+    {"key", CONF_FILE, NULL, 1, 4 * KB, FIELD(conf_redis_tls, key_file)},
+    {"server_name", CONF_TEXT, NULL, 1, 253, FIELD(conf_redis_tls, server_name)},
+};
+static const struct conf_section redis_tls = {"tls", NULL, false, ROWS(redis_tls_rows)};
+
+static const struct conf_option redis_rows[] = {
+    {"nodes", CONF_LIST, .min = 1, .max = 262},
+    {"node", CONF_SECTION, .section = &redis_node_section},
+    {"username", CONF_TEXT, NULL, 1, 255, FIELD(conf_redis, username)},
+    {"password", CONF_TEXT, NULL, 1, 512, OWN_CODE},
+    {"database", CONF_COUNT, "0", 0, 1023, FIELD(conf_redis, database)},
+    {"prefix", CONF_TEXT, "tollgate", 1, 64, FIELD(conf_redis, prefix)},
+    {"connect_timeout", CONF_TIME, "1s", 10, 60 * SECOND, FIELD(conf_redis, connect_ms)},
+    {"timeout", CONF_TIME, "50ms", 1, 10 * SECOND, FIELD(conf_redis, command_ms)},
+    {"trust", CONF_TIME, "3s", 100, HOUR, FIELD(conf_redis, trust_ms)},
+    {"lock_ttl", CONF_TIME, "3s", 100, 600 * SECOND, FIELD(conf_redis, lock_ms)},
+    {"lock_wait", CONF_TIME, "30s", 0, 600 * SECOND, FIELD(conf_redis, lock_wait_ms)},
+    {"tls", CONF_SECTION, .section = &redis_tls},
+};
+static const struct conf_section redis_section = {"redis", NULL, false, ROWS(redis_rows)};
+
 static const struct conf_option root_rows[] = {
     {"workers", CONF_COUNT, "auto", 1, 256, .words = word_auto, FIELD(conf, workers)},
     {"trusted_proxies", CONF_LIST, .min = 1, .max = KB},
@@ -389,6 +429,7 @@ static const struct conf_option root_rows[] = {
     {"client", CONF_SECTION, .section = &client_section},
     {"log", CONF_SECTION, .section = &log_section},
     {"cache", CONF_SECTION, .section = &store_section},
+    {"redis", CONF_SECTION, .section = &redis_section},
     {"api_keys", CONF_SECTION, .section = &api_keys_section},
     {"users", CONF_SECTION, .section = &users_section},
     {"jwt", CONF_SECTION, .section = &jwt_section},

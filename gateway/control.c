@@ -191,6 +191,8 @@ static void warn_of_fixed(struct control *c, const struct conf *new)
         log_printf(c->log, LOG_WARN, "limit_buckets takes effect at the next start only");
     if (old->cache.size != new->cache.size)
         log_printf(c->log, LOG_WARN, "cache.size takes effect at the next start only");
+    if (!conf_redis_is_same(&old->redis, &new->redis))
+        log_printf(c->log, LOG_WARN, "redis takes effect at the next start only");
     if (old->client.max_head != new->client.max_head)
         log_printf(c->log, LOG_WARN, "client.max_head takes effect at the next start only");
     if (!same_text(old->log.access, new->log.access) || !same_text(old->log.error, new->log.error))

@@ -14,7 +14,7 @@
 
 #define LINE_ROOM  512
 #define PATH_ROOM  128
-#define SEEN_MAX   256
+#define SEEN_MAX   512
 #define ABOUT_ROOM 4096
 
 /* An option as the file documents it. */
