@@ -14,7 +14,7 @@ PACKAGES_TEST  := check varnish openssl curl python3 procps redis-server
 PACKAGES_LINT  := clang-format clang-tidy cppcheck shellcheck
 PACKAGES_BENCH := nginx-light haproxy valgrind strace
 
-PKGS   := libmicrohttpd libcurl libuv libconfuse libpcre2-8 libcjson libcrypto libcrypt hiredis libzstd
+PKGS   := libmicrohttpd libcurl libuv libconfuse libpcre2-8 libcjson libssl libcrypto libcrypt hiredis libzstd
 WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wcast-qual -Wundef -Wformat=2
 OPT    ?= -O2 -g
 HARDEN := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE

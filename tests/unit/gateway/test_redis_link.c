@@ -177,10 +177,11 @@ static bool is_done(struct world *w)
 
 static bool send_words(struct world *w, struct ask *a, const char *const *words)
 {
-    struct redis_command c = {.n = 0};
+    struct slice slices[REDIS_WORDS_MAX];
+    struct redis_command c = {slices, 0};
     *a = (struct ask){.call.done = on_done};
     while (words[c.n]) {
-        c.words[c.n] = slice_of(words[c.n]);
+        slices[c.n] = slice_of(words[c.n]);
         c.n++;
     }
     return redis_link_send(w->link, &a->call, &c);
@@ -234,8 +235,8 @@ START_TEST(bytes_are_kept)
     start_server("");
     begin(&w, &node);
     turn_until(&w, is_up, "up");
-    const struct redis_command set = {.words = {SLICE("SET"), SLICE("b"), {"\0\r\n\xff x", 6}}, .n = 3};
-    ck_assert(redis_link_send(w.link, &a.call, &set));
+    const struct slice set[] = {SLICE("SET"), SLICE("b"), {"\0\r\n\xff x", 6}};
+    ck_assert(redis_link_send(w.link, &a.call, &(struct redis_command){set, 3}));
     awaited = &a;
     turn_until(&w, is_done, "a reply");
     ASK(&w, &a, "STRLEN", "b");

@@ -1,0 +1,272 @@
+/*
+ * redis_resp.c: see redis_resp.h.
+ *
+ * Commands are framed here, straight into the buffer they are written from. Replies are parsed by hiredis'
+ * reader; what it makes are not its own objects, of an allocation each, but ours in an arena that is reset
+ * with every reply: that is where their number, size and depth are bounded too.
+ *
+ * hiredis is older than 1.0 on some systems. Its reader has the same functions there but for what RESP3 adds,
+ * which we never ask for and refuse.
+ */
+#include "gateway/redis_resp.h"
+
+#include <hiredis/hiredis.h>
+#include <stdlib.h>
+
+#include "lib/arena.h"
+
+#define OUTPUT_FIRST ((size_t)16 << 10)
+#define OUTPUT_KEPT  ((size_t)1 << 20) /* a buffer that is larger is not kept once it is empty */
+#define FRAME_MAX    ((size_t)26)      /* of a word: "$", 20 digits and two line ends, rounded up */
+#define READER_KEPT  ((size_t)256 << 10)
+#define MEMORY_MAX   (2 * REDIS_REPLY_MAX) /* of a reply with all its elements */
+#define MEMORY_FIRST ((size_t)4096)
+
+/* ---- commands ---- */
+
+/* Bytes that C takes at most; SIZE_MAX when that is more than can ever wait. */
+static size_t size_of(const struct redis_command *c)
+{
+    size_t size = FRAME_MAX;
+    for (int i = 0; i < c->n; i++) {
+        if (c->words[i].len > REDIS_OUTPUT_MAX)
+            return SIZE_MAX;
+        size += c->words[i].len + FRAME_MAX;
+    }
+    return size;
+}
+
+/* Room for SIZE bytes behind what waits. */
+static bool make_room(struct redis_output *o, size_t size)
+{
+    size_t waiting = o->end - o->begin, cap = o->cap ? o->cap : OUTPUT_FIRST;
+    if (size > REDIS_OUTPUT_MAX - waiting)
+        return false;
+    if (o->begin > 0 && o->cap - waiting >= size && waiting <= o->begin) {
+        memcpy(o->p, o->p + o->begin, waiting);
+    } else {
+        while (cap - waiting < size)
+            cap *= 2;
+        char *p = malloc(cap);
+        if (!p)
+            return false;
+        if (waiting > 0)
+            memcpy(p, o->p + o->begin, waiting);
+        free(o->p);
+        o->p = p;
+        o->cap = cap;
+    }
+    o->begin = 0;
+    o->end = waiting;
+    return true;
+}
+
+static char *put_number(char *at, char type, size_t n)
+{
+    char digits[20];
+    size_t i = sizeof(digits);
+    do {
+        digits[--i] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    *at++ = type;
+    while (i < sizeof(digits))
+        *at++ = digits[i++];
+    *at++ = '\r';
+    *at++ = '\n';
+    return at;
+}
+
+bool redis_output_add(struct redis_output *o, const struct redis_command *c)
+{
+    if (c->n < 1 || c->n > REDIS_WORDS_MAX)
+        return false;
+    size_t size = size_of(c);
+    if (o->cap - o->end < size && !make_room(o, size))
+        return false;
+    char *at = put_number(o->p + o->end, '*', (size_t)c->n);
+    for (int i = 0; i < c->n; i++) {
+        struct slice word = c->words[i];
+        at = put_number(at, '$', word.len);
+        if (word.len > 0)
+            memcpy(at, word.p, word.len);
+        at += word.len;
+        *at++ = '\r';
+        *at++ = '\n';
+    }
+    o->end = (size_t)(at - o->p);
+    return true;
+}
+
+void redis_output_take(struct redis_output *o, size_t n)
+{
+    o->begin += n;
+    if (o->begin < o->end)
+        return;
+    o->begin = o->end = 0;
+    if (o->cap > OUTPUT_KEPT)
+        redis_output_fini(o);
+}
+
+void redis_output_fini(struct redis_output *o)
+{
+    free(o->p);
+    *o = (struct redis_output){0};
+}
+
+/* ---- replies ---- */
+
+struct redis_reader {
+    redisReader *hiredis;
+    redisReplyObjectFunctions functions;
+    struct arena memory; /* of the reply under way */
+    size_t bytes;        /* that came since the last reply */
+    bool is_done;        /* the reply under way was given: it may go */
+    _Alignas(max_align_t) char first[MEMORY_FIRST];
+};
+
+struct redis_reply redis_reply_at(const struct redis_reply *array, size_t i)
+{
+    return array->kind == REDIS_ARRAY && i < array->n ? array->elements[i]
+                                                      : (struct redis_reply){.kind = REDIS_NIL};
+}
+
+/* Where the object of TASK goes: into its array, which was made for all its elements. */
+static struct redis_reply *place_of(const redisReadTask *task)
+{
+    struct redis_reader *r = task->privdata;
+    if (!task->parent)
+        return arena_alloc(&r->memory, sizeof(struct redis_reply));
+    const struct redis_reply *array = task->parent->obj;
+    return (struct redis_reply *)(uintptr_t)&array->elements[task->idx];
+}
+
+static void *make_string(const redisReadTask *task, char *p, size_t len)
+{
+    struct redis_reader *r = task->privdata;
+    struct redis_reply *v = place_of(task);
+    bool is_ok = task->type == REDIS_REPLY_STRING || task->type == REDIS_REPLY_STATUS ||
+                 task->type == REDIS_REPLY_ERROR;
+    if (!v || !is_ok)
+        return NULL;
+    *v = (struct redis_reply){.kind = task->type == REDIS_REPLY_ERROR ? REDIS_FAILED : REDIS_TEXT};
+    v->text = arena_slice(&r->memory, (struct slice){p, len}, &is_ok);
+    return is_ok ? v : NULL;
+}
+
+#if HIREDIS_MAJOR >= 1
+typedef size_t array_size;
+#else
+typedef int array_size;
+#endif
+
+static void *make_array(const redisReadTask *task, array_size n)
+{
+    struct redis_reader *r = task->privdata;
+    struct redis_reply *v = place_of(task);
+    int depth = 1;
+    for (const redisReadTask *t = task->parent; t; t = t->parent)
+        depth++;
+    if (!v || task->type != REDIS_REPLY_ARRAY || (size_t)n > REDIS_ELEMENTS_MAX || depth > REDIS_DEPTH_MAX)
+        return NULL;
+    *v = (struct redis_reply){.kind = REDIS_ARRAY, .n = (size_t)n};
+    v->elements = arena_alloc(&r->memory, (size_t)n * sizeof(*v));
+    return v->elements ? v : NULL;
+}
+
+static void *make_integer(const redisReadTask *task, long long integer)
+{
+    struct redis_reply *v = place_of(task);
+    if (v)
+        *v = (struct redis_reply){.kind = REDIS_INTEGER, .integer = integer};
+    return v;
+}
+
+static void *make_nil(const redisReadTask *task)
+{
+    struct redis_reply *v = place_of(task);
+    if (v)
+        *v = (struct redis_reply){.kind = REDIS_NIL};
+    return v;
+}
+
+static void forget(void *object) /* the arena has it */
+{
+    (void)object;
+}
+
+#if HIREDIS_MAJOR >= 1
+static void *refuse_double(const redisReadTask *task, double d, char *p, size_t len)
+{
+    (void)task, (void)d, (void)p, (void)len;
+    return NULL;
+}
+
+static void *refuse_bool(const redisReadTask *task, int b)
+{
+    (void)task, (void)b;
+    return NULL;
+}
+#endif
+
+struct redis_reader *redis_reader_new(void)
+{
+    struct redis_reader *r = calloc(1, sizeof(*r));
+    if (!r)
+        return NULL;
+    r->functions = (redisReplyObjectFunctions)
+    {
+        .createString = make_string, .createArray = make_array, .createInteger = make_integer,
+        .createNil = make_nil,
+#if HIREDIS_MAJOR >= 1
+        .createDouble = refuse_double, .createBool = refuse_bool,
+#endif
+        .freeObject = forget
+    };
+    r->hiredis = redisReaderCreateWithFunctions(&r->functions);
+    if (!r->hiredis) {
+        free(r);
+        return NULL;
+    }
+    r->hiredis->privdata = r;
+    r->hiredis->maxbuf = READER_KEPT;
+    arena_init(&r->memory, r->first, sizeof(r->first), MEMORY_MAX);
+    return r;
+}
+
+void redis_reader_free(struct redis_reader *r)
+{
+    if (!r)
+        return;
+    redisReaderFree(r->hiredis);
+    arena_fini(&r->memory);
+    free(r);
+}
+
+bool redis_reader_feed(struct redis_reader *r, struct slice bytes)
+{
+    r->bytes += bytes.len;
+    return redisReaderFeed(r->hiredis, bytes.p, bytes.len) == REDIS_OK;
+}
+
+/* What is not parsed begins with a line that is longer than any. One with a length ends soon. */
+static bool is_endless(const redisReader *h)
+{
+    return h->len - h->pos > REDIS_LINE_MAX && !memmem(h->buf + h->pos, REDIS_LINE_MAX, "\r\n", 2);
+}
+
+enum redis_reading redis_reader_next(struct redis_reader *r, struct redis_reply *reply)
+{
+    void *object = NULL;
+    if (r->is_done)
+        arena_reset(&r->memory);
+    r->is_done = false;
+    if (redisReaderGetReply(r->hiredis, &object) != REDIS_OK)
+        return REDIS_READ_FAULT;
+    if (!object)
+        return r->bytes > REDIS_REPLY_MAX || is_endless(r->hiredis) ? REDIS_READ_FAULT : REDIS_READ_MORE;
+    r->bytes = r->hiredis->len - r->hiredis->pos;
+    r->is_done = true;
+    *reply = *(struct redis_reply *)object;
+    return REDIS_READ_REPLY;
+}
