@@ -21,12 +21,14 @@ struct admin {
     uv_check_t check;
     uv_timer_t tick;
     struct httpd *httpd;
+    unsigned waiting; /* requests whose answers take a while */
 };
 
 /* What is asked of a page. */
 struct ask {
     const char *path;
     bool is_post;
+    struct state_ticket **ticket; /* for an answer that takes a while */
 };
 
 /* ---- answers ---- */
@@ -96,6 +98,15 @@ static const char *parameter(struct parameters *p, const char *name)
     return value;
 }
 
+static enum MHD_Result reply_with(struct MHD_Connection *c, const struct state_answer *answer)
+{
+    if (!answer->json)
+        return MHD_NO;
+    enum MHD_Result ok = reply(c, answer->status, "application/json", answer->json);
+    free(answer->json);
+    return ok;
+}
+
 static enum MHD_Result state(struct admin *a, struct MHD_Connection *c, const struct ask *asked)
 {
     struct parameters p = {.c = c};
@@ -114,11 +125,20 @@ static enum MHD_Result state(struct admin *a, struct MHD_Connection *c, const st
         .soft = parameter(&p, "soft"),
     };
     struct state_answer answer = a->setup.state(a->setup.ctx, &ask);
+    *asked->ticket = answer.ticket;
+    a->waiting += answer.ticket != NULL;
+    return answer.ticket ? MHD_YES : reply_with(c, &answer);
+}
+
+/* Called again and again while the answer is not there. */
+static enum MHD_Result collect(struct admin *a, struct MHD_Connection *c, struct state_ticket **ticket)
+{
+    struct state_answer answer = state_collect(*ticket);
     if (!answer.json)
-        return MHD_NO;
-    enum MHD_Result ok = reply(c, answer.status, "application/json", answer.json);
-    free(answer.json);
-    return ok;
+        return MHD_YES;
+    *ticket = NULL;
+    a->waiting--;
+    return reply_with(c, &answer);
 }
 
 /* What can be asked for. */
@@ -132,6 +152,7 @@ static const struct page {
     {"/metrics", false, false, metrics}, {"/breakers", false, true, state},
     {"/servers", false, true, state},    {"/limits", false, false, state},
     {"/cache", false, false, state},     {"/cache/purge", false, true, state},
+    {"/redis", false, false, state},
 };
 
 /* ---- requests ---- */
@@ -177,16 +198,16 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
 {
     (void)version, (void)body;
     struct admin *a = ctx;
-    static char seen; /* its address says that the head was seen; it is never written */
-    if (!*request) {
-        *request = &seen;
-        return MHD_YES;
-    }
+    if (!*request) /* the head was seen */
+        return (*request = calloc(1, sizeof(struct state_ticket *))) ? MHD_YES : MHD_NO;
+    struct state_ticket **ticket = *request;
+    if (*ticket)
+        return collect(a, c, ticket);
     if (*body_len > 0) {
         *body_len = 0;
         return MHD_YES;
     }
-    const struct ask ask = {url, strcmp(method, "POST") == 0};
+    const struct ask ask = {url, strcmp(method, "POST") == 0, ticket};
     for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
         if (strcmp(url, pages[i].path) != 0)
             continue;
@@ -199,7 +220,21 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
         return pages[i].answer(a, c, &ask);
     }
     return reply(c, 404, "text/plain",
-                 "/healthz /readyz /metrics /breakers /servers /limits /cache /cache/purge\n");
+                 "/healthz /readyz /metrics /breakers /servers /limits /cache /cache/purge /redis\n");
+}
+
+static void on_completed(void *ctx, struct MHD_Connection *c, void **request,
+                         enum MHD_RequestTerminationCode how)
+{
+    (void)c, (void)how;
+    struct admin *a = ctx;
+    struct state_ticket **ticket = *request;
+    if (ticket && *ticket) {
+        state_abandon(*ticket);
+        a->waiting--;
+    }
+    free(ticket);
+    *request = NULL;
 }
 
 /* ---- loop ---- */
@@ -248,7 +283,9 @@ struct admin *admin_new(const struct admin_setup *setup, struct err *err)
         .memory = MEMORY,
         .max_connections = CONNECTIONS_MAX,
         .idle_s = 30,
+        .waiting = &a->waiting,
         .handler = on_request,
+        .completed = on_completed,
         .ctx = a,
     };
     a->fd = listener_open_one(&setup->conf->listen, false, err);
@@ -267,6 +304,11 @@ struct admin *admin_new(const struct admin_setup *setup, struct err *err)
     uv_check_start(&a->check, on_check);
     uv_timer_start(&a->tick, on_tick, 1000, 1000);
     return a;
+}
+
+void admin_poke(struct admin *a)
+{
+    httpd_poke(a->httpd);
 }
 
 void admin_close(struct admin *a)

@@ -4,7 +4,7 @@
  *     GET /healthz   200 while the process is alive
  *     GET /readyz    200 while it takes requests, 503 while it drains
  *     GET /metrics   Prometheus text
- *     /breakers /servers /limits /cache /cache/purge: see state.h
+ *     /breakers /servers /limits /cache /cache/purge /redis: see state.h
  *
  * It binds to loopback unless told otherwise, and then wants the token as `Authorization: Bearer`; the two
  * probes are answered without. Served on the control thread's loop, away from the workers.
@@ -30,6 +30,9 @@ struct admin_setup {
 };
 
 MUST_USE struct admin *admin_new(const struct admin_setup *setup, struct err *err);
+
+/* Something that a request waits for has happened. */
+void admin_poke(struct admin *a);
 
 /* The loop must run on until the handles are closed; then admin_free. */
 void admin_close(struct admin *a);

@@ -14,6 +14,8 @@
 #include "gateway/headers.h"
 #include "gateway/purge.h"
 
+#define ROUNDS_MAX 4 /* looks at what is stored, before a request goes its own way */
+
 struct cache *cache_new(uint64_t size, unsigned nworkers, struct err *err)
 {
     struct cache *c = calloc(1, sizeof(*c));
@@ -59,6 +61,12 @@ enum step_result cache_serve(struct exchange *x, struct object *o, enum cache_st
     else
         exchange_fail(x, REASON_OVERLOADED);
     return STEP_REPLY;
+}
+
+bool cache_put(struct exchange *x, struct object *o)
+{
+    cache_share_mark(x, o);
+    return object_store_put(cache_store_of(x), o);
 }
 
 /* ---- looking up ---- */
@@ -110,6 +118,8 @@ static enum http_cache_use use_of(const struct exchange *x, const struct object 
 {
     const struct cached *a = cached_of(o);
     enum http_cache_use use = http_cache_use(&a->life, &x->ask, x->caching.now_ms);
+    if (!cache_share_believes(x, o))
+        return HTTP_CACHE_STALE;
     if (use != HTTP_CACHE_FRESH || !object_is_stale(o))
         return use;
     bool may_wait =
@@ -119,6 +129,7 @@ static enum http_cache_use use_of(const struct exchange *x, const struct object 
 
 static enum step_result join(struct exchange *x, const char *forwarded);
 static enum step_result refresh(struct exchange *x, struct object *o);
+static enum step_result use_object(struct exchange *x, struct object *o);
 
 /* Requests that can be answered from what is stored, but do not ask for what is to be stored. */
 static bool may_fetch(const struct exchange *x)
@@ -128,7 +139,11 @@ static bool may_fetch(const struct exchange *x)
 
 static enum step_result miss(struct exchange *x, const char *forwarded)
 {
-    if (wants_only_cached(x)) {
+    bool only_cached = wants_only_cached(x);
+    x->caching.forwarded = forwarded;
+    if ((only_cached || !may_fetch(x)) && !cache_share_was_asked(x) && cache_share_ask(x, false))
+        return STEP_PARK;
+    if (only_cached) {
         exchange_fail(x, REASON_NOT_CACHED);
         return STEP_REPLY;
     }
@@ -146,27 +161,34 @@ static enum step_result look_up_part(struct exchange *x, const char *forwarded)
     return miss(x, why);
 }
 
-static enum step_result look_up(struct exchange *x)
+/* Others' answers for the key are not kept. */
+static enum step_result use_note(struct exchange *x, const struct object *o)
 {
-    bool varies;
-    struct object *o = find(x, &varies);
-    if (!o)
-        return look_up_part(x, varies ? "vary-miss" : "uri-miss");
+    bool is_good = http_cache_left_ms(&cached_of(o)->life, x->caching.now_ms) > 0 && !wants_only_cached(x);
+    x->caching.is_noted = is_good;
+    return is_good ? go_alone(x, "uri-miss") : miss(x, "uri-miss");
+}
+
+/* O, which is stored and is not about variants; takes the reference. */
+static enum step_result use_object(struct exchange *x, struct object *o)
+{
     if (cached_of(o)->kind == CACHED_NOTHING) {
-        bool is_good =
-            http_cache_left_ms(&cached_of(o)->life, x->caching.now_ms) > 0 && !wants_only_cached(x);
-        x->caching.is_noted = is_good;
+        enum step_result r = use_note(x, o);
         object_put(o);
-        return is_good ? go_alone(x, "uri-miss") : miss(x, "uri-miss");
+        return r;
     }
     switch (use_of(x, o)) {
     case HTTP_CACHE_FRESH:
+        x->caching.forwarded = NULL;
         return cache_serve(x, o, CACHE_HIT);
     case HTTP_CACHE_ALLOWED:
+        x->caching.forwarded = NULL;
         return cache_serve(x, o, CACHE_STALE);
     case HTTP_CACHE_REFRESH:
+        x->caching.forwarded = NULL;
         return refresh(x, o);
     case HTTP_CACHE_REFUSED:
+        x->caching.is_refused = true;
         cache_hold(&x->caching.stale, o);
         return miss(x, "request");
     case HTTP_CACHE_STALE:
@@ -174,6 +196,13 @@ static enum step_result look_up(struct exchange *x)
     }
     cache_hold(&x->caching.stale, o);
     return miss(x, "stale");
+}
+
+static enum step_result look_up(struct exchange *x)
+{
+    bool varies;
+    struct object *o = find(x, &varies);
+    return o ? use_object(x, o) : look_up_part(x, varies ? "vary-miss" : "uri-miss");
 }
 
 /* ---- leading ---- */
@@ -206,28 +235,41 @@ bool cache_own_request(struct exchange *x)
     return ok;
 }
 
-static enum step_result lead(struct exchange *x)
+/* Nobody has it: ask the backend. */
+static enum step_result fetch(struct exchange *x)
 {
     struct caching *c = &x->caching;
-    bool varies;
-    /* The last flight may have landed between the look at the store and the joining. */
-    struct object *o = find(x, &varies);
-    if (o && cached_of(o)->kind == CACHED_ANSWER && use_of(x, o) == HTTP_CACHE_FRESH) {
-        flight_land(&c->reader, FLIGHT_DONE, o, REASON_NONE);
-        flight_leave(&c->reader);
-        return cache_serve(x, o, CACHE_HIT);
-    }
-    object_put(o);
-    if (!cache_own_request(x)) {
-        exchange_fail(x, REASON_OVERLOADED);
-        return STEP_REPLY;
-    }
     if (!c->stale && !c->is_part)
         cache_part_use_prefix(x);
     c->fetches = true;
     c->status = CACHE_MISS;
     begin_asking(x, flight_since(&c->reader));
     return STEP_PASS;
+}
+
+/* O was stored while X thought that it was not; takes the reference. */
+static enum step_result land_stored(struct exchange *x, struct object *o)
+{
+    x->caching.forwarded = NULL;
+    flight_land_stored(&x->caching.reader, o);
+    flight_leave(&x->caching.reader);
+    return cache_serve(x, o, CACHE_HIT);
+}
+
+static enum step_result lead(struct exchange *x)
+{
+    struct caching *c = &x->caching;
+    bool varies;
+    /* The last flight may have landed between the look at the store and the joining. */
+    struct object *o = find(x, &varies);
+    if (o && cached_of(o)->kind == CACHED_ANSWER && use_of(x, o) == HTTP_CACHE_FRESH)
+        return land_stored(x, o);
+    object_put(o);
+    if (!cache_own_request(x)) {
+        exchange_fail(x, REASON_OVERLOADED);
+        return STEP_REPLY;
+    }
+    return !c->is_part && cache_share_ask(x, true) ? STEP_PARK : fetch(x);
 }
 
 static enum step_result follow(struct exchange *x);
@@ -259,11 +301,115 @@ static enum step_result refresh(struct exchange *x, struct object *o)
         flight_leave(&c->reader);
         return STEP_REPLY;
     }
-    c->stale = object_get(o);
+    cache_hold(&c->stale, object_get(o));
     c->fetches = c->refreshes = true;
     begin_asking(x, flight_since(&c->reader));
-    (void)forward_step(x);
+    if (cache_share_is_granted(x) || !cache_share_ask(x, true))
+        (void)forward_step(x);
     return STEP_REPLY;
+}
+
+/* What X wanted to refresh is fresh by now, or another gateway does it. */
+static void end_refresh(struct exchange *x, struct object *o)
+{
+    cache_share_end(x);
+    if (o)
+        flight_land_stored(&x->caching.reader, o);
+    else
+        flight_land(&x->caching.reader, FLIGHT_AGAIN, NULL, REASON_NONE);
+    if (x->is_orphan)
+        exchange_wake(x);
+}
+
+void cache_refresh_answered(struct exchange *x)
+{
+    struct object *o = NULL;
+    enum cache_share_answer answer = cache_share_take(x, &o);
+    x->caching.now_ms = cache_now_ms();
+    if (o && cached_of(o)->kind == CACHED_ANSWER && use_of(x, o) == HTTP_CACHE_FRESH)
+        end_refresh(x, o);
+    else if (cache_share_is_busy(x))
+        end_refresh(x, NULL);
+    else
+        (void)forward_step(x);
+    (void)answer;
+    object_put(o);
+}
+
+/* ---- what other gateways have ---- */
+
+/* Answers vary: what is there for this request lies under another key. NOTE is lent. */
+static enum step_result ask_for_variant(struct exchange *x, const struct object *note)
+{
+    struct caching *c = &x->caching;
+    struct slice variant;
+    bool leads = c->reader.leads;
+    if (!cache_variant(x, cached_of(note)->vary, &variant))
+        return leads ? fetch(x) : go_alone(x, "vary-miss");
+    c->full_key = cache_variant_key(x, &c->key, variant);
+    bool is_asked = c->full_key.text.len > 0 && cache_share_ask(x, leads);
+    return is_asked ? STEP_PARK : leads ? fetch(x) : go_alone(x, "vary-miss");
+}
+
+/* The flight was not needed: its followers look at what is in memory now, as X does. */
+static void give_up_flight(struct exchange *x)
+{
+    flight_land(&x->caching.reader, FLIGHT_AGAIN, NULL, REASON_NONE);
+    flight_leave(&x->caching.reader);
+}
+
+/* X leads a flight, and O is not fresh; takes the reference. */
+static enum step_result lead_with_stale(struct exchange *x, struct object *o)
+{
+    cache_hold(&x->caching.stale, o);
+    return cache_share_is_busy(x) && cache_share_wait(x) ? STEP_PARK : fetch(x);
+}
+
+/* X leads a flight, and this is what the others have; takes the reference. */
+static enum step_result lead_with(struct exchange *x, struct object *o)
+{
+    if (cached_of(o)->kind == CACHED_NOTHING) {
+        cache_share_release(x);
+        flight_land(&x->caching.reader, FLIGHT_ALONE, NULL, REASON_NONE);
+        flight_leave(&x->caching.reader);
+        return use_object(x, o);
+    }
+    switch (use_of(x, o)) {
+    case HTTP_CACHE_FRESH:
+        cache_share_release(x);
+        return land_stored(x, o);
+    case HTTP_CACHE_ALLOWED:
+    case HTTP_CACHE_REFRESH:
+        give_up_flight(x);
+        if (cache_share_is_busy(x)) {
+            cache_share_end(x);
+            return cache_serve(x, o, CACHE_STALE);
+        }
+        return use_object(x, o);
+    case HTTP_CACHE_REFUSED:
+    case HTTP_CACHE_STALE:
+        break;
+    }
+    return lead_with_stale(x, o);
+}
+
+static enum step_result take_shared(struct exchange *x)
+{
+    struct caching *c = &x->caching;
+    struct object *o = NULL;
+    enum cache_share_answer answer = cache_share_take(x, &o);
+    if (answer == SHARE_PENDING)
+        return STEP_PARK;
+    if (o && cached_of(o)->kind == CACHED_VARY) {
+        enum step_result r = ask_for_variant(x, o);
+        object_put(o);
+        return r;
+    }
+    if (o)
+        return c->reader.leads ? lead_with(x, o) : use_object(x, o);
+    if (!c->reader.leads)
+        return miss(x, c->forwarded);
+    return answer == SHARE_ABSENT && cache_share_is_busy(x) && cache_share_wait(x) ? STEP_PARK : fetch(x);
 }
 
 /* ---- following ---- */
@@ -297,8 +443,10 @@ static enum step_result share(struct exchange *x, enum flight_state state)
         return go_alone(x, c->forwarded);
     }
     if (state == FLIGHT_DONE) {
+        bool was_stored = flight_was_stored(&c->reader);
         flight_leave(&c->reader);
-        return cache_serve(x, o, CACHE_MISS);
+        c->forwarded = was_stored ? NULL : c->forwarded;
+        return cache_serve(x, o, was_stored ? CACHE_HIT : CACHE_MISS);
     }
     cache_hold(&c->object, o);
     c->status = CACHE_MISS;
@@ -318,6 +466,8 @@ static enum step_result follow(struct exchange *x)
         return share(x, state);
     enum reason reason = flight_reason(&c->reader);
     flight_leave(&c->reader);
+    if (state == FLIGHT_AGAIN && ++c->rounds < ROUNDS_MAX)
+        return look_up(x);
     if (state != FLIGHT_FAILED)
         return go_alone(x, c->forwarded);
     if (!cache_rescue(x, reason))
@@ -353,7 +503,11 @@ enum step_result cache_step(struct exchange *x)
     if (!cache_conf_of(x)->enabled || exchange_route(x)->action != ACTION_PROXY)
         return STEP_PASS;
     c->now_ms = cache_now_ms();
-    return c->is_begun ? follow(x) : begin(x);
+    if (!c->is_begun)
+        return begin(x);
+    if (c->purge)
+        return purge_go_on(x);
+    return cache_share_is_pending(x) ? take_shared(x) : follow(x);
 }
 
 /* ---- the request for the backend ---- */

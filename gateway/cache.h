@@ -25,9 +25,11 @@
 #include "lib/http_range.h"
 #include "lib/object_store.h"
 
+struct cache_share;
 struct cached;
 struct caching;
 struct exchange;
+struct purge_wait;
 struct buf;
 
 /* What all workers share of it. */
@@ -57,17 +59,21 @@ struct caching {
     struct object *prefix;      /* the beginning of it, which is stored already; only the rest is asked for */
     struct object_key whole_key; /* is_part: of the whole */
     struct flight_reader reader;
-    bool fetches;             /* asks the backend for the cache */
-    bool refreshes;           /* and not for its client, who has an answer */
-    bool pumps;               /* its answer's body goes into the flight */
-    bool reads;               /* its client's body comes from the flight */
-    bool is_shared;           /* others may have the answer */
-    bool is_noted;            /* went alone because the key's answers were not kept */
-    bool is_part;             /* a range is asked for, of which no whole is stored */
-    struct object_body *body; /* its memory, before the flight has it */
-    int64_t now_ms;           /* read once for each step */
-    int64_t asked_ms;         /* when the backend was */
-    uint64_t since;           /* the same, for the purges of the store */
+    struct purge_wait *purge;  /* of the method PURGE */
+    struct cache_share *share; /* with other gateways; in the arena, NULL until it is needed */
+    unsigned rounds;           /* how often it has looked again because another's look has ended */
+    bool is_refused;           /* what is stored is not new enough for the request */
+    bool fetches;              /* asks the backend for the cache */
+    bool refreshes;            /* and not for its client, who has an answer */
+    bool pumps;                /* its answer's body goes into the flight */
+    bool reads;                /* its client's body comes from the flight */
+    bool is_shared;            /* others may have the answer */
+    bool is_noted;             /* went alone because the key's answers were not kept */
+    bool is_part;              /* a range is asked for, of which no whole is stored */
+    struct object_body *body;  /* its memory, before the flight has it */
+    int64_t now_ms;            /* read once for each step */
+    int64_t asked_ms;          /* when the backend was */
+    uint64_t since;            /* the same, for the purges of the store */
 
     struct cache_parts *parts; /* of a multipart reply that is being sent */
 };

@@ -39,13 +39,15 @@ static void note_nothing(struct exchange *x, unsigned status)
 {
     struct caching *c = &x->caching;
     const struct cached_parts parts = {.kind = CACHED_NOTHING,
+                                       .version = random_next(&x->worker->random),
                                        .status = status,
                                        .key = c->full_key,
                                        .life = {.born_ms = x->caching.now_ms, .lifetime_ms = NOTHING_MS},
                                        .since = c->since};
     struct object *o = status < 500 ? cached_new(cache_store_of(x), &parts) : NULL;
-    if (o)
-        object_store_put(cache_store_of(x), o);
+    if (o && !cache_put(x, o))
+        cache_hold(&o, NULL);
+    cache_share_store(x, o);
     object_put(o);
 }
 
@@ -83,6 +85,7 @@ static struct object *freshen(struct exchange *x, const struct http1_response *a
     cache_control_read(answer->fields, SLICE("Cache-Control"), &cc);
     struct http_fields new = headers_to_keep(x, answer, &cc, kept, CACHED_FIELDS_MAX);
     struct cached_parts parts = {.kind = CACHED_ANSWER,
+                                 .version = random_next(&x->worker->random),
                                  .key = c->stale->key,
                                  .status = old->status,
                                  .answered_ms = x->caching.now_ms,
@@ -101,9 +104,10 @@ static struct object *freshen(struct exchange *x, const struct http1_response *a
         parts.life = (struct http_cache_life){.born_ms = x->caching.now_ms, .flags = LIFE_VALIDATE};
     struct object *o = cached_new(cache_store_of(x), &parts);
     if (o && verdict == HTTP_CACHE_STORE)
-        c->is_stored = object_store_put(cache_store_of(x), o);
+        c->is_stored = cache_put(x, o);
     else
         object_store_drop(cache_store_of(x), c->stale);
+    cache_share_store(x, c->is_stored ? o : NULL);
     return o;
 }
 
@@ -150,10 +154,13 @@ static bool find_variant(struct exchange *x, struct http_fields answer, struct c
     parts->key = cache_variant_key(x, &c->key, parts->variant);
     if (is_known)
         return parts->key.text.len > 0;
-    const struct cached_parts note = {
-        .kind = CACHED_VARY, .key = c->key, .vary = parts->vary, .since = parts->since};
+    const struct cached_parts note = {.kind = CACHED_VARY,
+                                      .version = random_next(&x->worker->random),
+                                      .key = c->key,
+                                      .vary = parts->vary,
+                                      .since = parts->since};
     o = cached_new(cache_store_of(x), &note);
-    ok = o && object_store_put(cache_store_of(x), o);
+    ok = o && cache_put(x, o);
     object_put(o);
     return ok && parts->key.text.len > 0;
 }
@@ -277,7 +284,7 @@ static void invalidate_named(struct exchange *x, const struct http1_response *an
     const struct http_field *f = http_find(answer->fields, name);
     struct slice group;
     if (f && purge_group_of(x, slice_trim(f->value), &group))
-        object_store_purge(cache_store_of(x), OBJECT_GROUP, group, false);
+        cache_invalidate(x, group);
 }
 
 static void invalidate(struct exchange *x, const struct http1_response *answer)
@@ -285,7 +292,7 @@ static void invalidate(struct exchange *x, const struct http1_response *answer)
     struct object_key *key = &x->caching.key;
     if (key->text.len == 0)
         return;
-    object_store_purge(cache_store_of(x), OBJECT_GROUP, (struct slice){key->text.p, key->group_len}, false);
+    cache_invalidate(x, (struct slice){key->text.p, key->group_len});
     invalidate_named(x, answer, SLICE("Location"));
     invalidate_named(x, answer, SLICE("Content-Location"));
 }
@@ -384,6 +391,7 @@ enum cache_head cache_take_head(struct exchange *x, const struct http1_response 
         take_head_of_stored(x, answer);
     if (c->stale && is_error(answer->status) &&
         http_cache_may_rescue(&cached_of(c->stale)->life, &x->ask, false, x->caching.now_ms)) {
+        cache_share_release(x);
         flight_land(&c->reader, FLIGHT_FAILED, NULL, REASON_UPSTREAM_RESET);
         c->detail = "stale-if-error";
         if (!c->refreshes)
@@ -411,6 +419,7 @@ static void complete(struct exchange *x, struct object_body *body)
     struct caching *c = &x->caching;
     const struct cached *head = cached_of(c->head);
     struct cached_parts parts = {.kind = CACHED_ANSWER,
+                                 .version = random_next(&x->worker->random),
                                  .key = c->full_key,
                                  .status = head->status,
                                  .first = head->first,
@@ -423,8 +432,8 @@ static void complete(struct exchange *x, struct object_body *body)
                                  .body = body,
                                  .since = c->since};
     struct object *o = head->total ? cache_part_store(x, &parts) : cached_new(cache_store_of(x), &parts);
-    if (o && !head->total)
-        object_store_put(cache_store_of(x), o);
+    bool is_in = o && !head->total && cache_put(x, o);
+    cache_share_store(x, is_in ? o : NULL);
     c->pumps = false;
     flight_land(&c->reader, c->is_shared ? FLIGHT_DONE : FLIGHT_ALONE, o, REASON_NONE);
     object_put(o);
@@ -545,6 +554,7 @@ bool cache_rescue(struct exchange *x, enum reason reason)
 void cache_lost(struct exchange *x, enum reason reason)
 {
     x->caching.pumps = false;
+    cache_share_end(x);
     flight_land(&x->caching.reader, x->reply.ready ? FLIGHT_BROKEN : FLIGHT_FAILED, NULL, reason);
 }
 
@@ -552,7 +562,8 @@ bool cache_goes_on(const struct exchange *x)
 {
     const struct caching *c = &x->caching;
     return c->reader.leads && !x->is_orphan &&
-           (c->refreshes || (x->forward.is_begun && flight_has_followers(&c->reader)));
+           (c->refreshes ||
+            ((x->forward.is_begun || cache_share_is_pending(x)) && flight_has_followers(&c->reader)));
 }
 
 void cache_detach(struct exchange *x)
@@ -572,6 +583,8 @@ void cache_undo(struct exchange *x)
         return;
     if (c->refreshes)
         forward_undo(x);
+    cache_share_end(x);
+    purge_forget(x);
     c->pumps = false;
     flight_land(&c->reader, FLIGHT_ALONE, NULL, REASON_NONE); /* who has joined just now is not to blame */
     flight_leave(&c->reader);

@@ -5,6 +5,7 @@
 #ifndef GATEWAY_CACHE_INTERNAL_H
 #define GATEWAY_CACHE_INTERNAL_H
 
+#include "gateway/cache_share.h"
 #include "gateway/exchange.h"
 #include "gateway/path.h"
 #include "gateway/worker.h"
@@ -34,6 +35,15 @@ enum step_result cache_serve(struct exchange *x, struct object *o, enum cache_st
 /* An exchange that may outlive its client gets a copy of what it needs of the request. False: memory is
  * short. */
 MUST_USE bool cache_own_request(struct exchange *x);
+
+/* Put O into memory, as read now. False: it was purged meanwhile. */
+bool cache_put(struct exchange *x, struct object *o);
+
+/* The other gateways have answered one that refreshes in the background. */
+void cache_refresh_answered(struct exchange *x);
+
+/* What is stored of GROUP is not valid any more, here and in the other gateways. */
+void cache_invalidate(struct exchange *x, struct slice group);
 
 /* Bytes of the largest body that the route's cache keeps. */
 size_t cache_body_max(const struct exchange *x);

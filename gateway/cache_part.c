@@ -159,7 +159,7 @@ struct object *cache_part_store(struct exchange *x, struct cached_parts *parts)
     }
     struct object *o = parts->key.text.len > 0 ? cached_new(store, parts) : NULL;
     if (o)
-        object_store_put(store, o);
+        (void)cache_put(x, o);
     object_put(old);
     object_body_put(both);
     return o;

@@ -34,7 +34,7 @@ static size_t add_tags(struct slice list, char separator, struct slice *tags, si
     return n;
 }
 
-static size_t read_tags(struct http_fields fields, struct slice *tags)
+size_t cached_tags(struct http_fields fields, struct slice *tags)
 {
     size_t n = 0;
     for (size_t i = 0; i < fields.n; i++) {
@@ -71,6 +71,7 @@ static void fill(struct cached *c, const struct cached_parts *parts, struct http
     char *at = (char *)(c + 1) + fields.n * sizeof(struct http_field);
     *c = (struct cached){.kind = parts->kind,
                          .status = parts->status,
+                         .version = parts->version,
                          .first = parts->first,
                          .total = parts->total,
                          .life = parts->life,
@@ -105,7 +106,7 @@ struct object *cached_new(struct object_store *store, const struct cached_parts 
                     parts->vary.len + parts->variant.len + 2,
         .body = parts->body,
         .tags = tags,
-        .ntags = read_tags(fields, tags),
+        .ntags = cached_tags(fields, tags),
         .since = parts->since,
     };
     struct object *o = object_new(store, &init);

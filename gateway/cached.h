@@ -24,6 +24,7 @@ enum cached_kind { CACHED_ANSWER, CACHED_VARY, CACHED_NOTHING };
 struct cached {
     enum cached_kind kind;
     unsigned status;
+    uint64_t version;      /* tells it from others under its key, on all gateways */
     uint64_t first, total; /* of a part (206): where it begins, and the length of the whole; 0: a whole */
     struct http_cache_life life;
     struct http_fields fields;
@@ -36,6 +37,7 @@ struct cached_parts {
     enum cached_kind kind;
     struct object_key key;
     unsigned status;
+    uint64_t version;
     uint64_t first, total;
     struct http_cache_life life;
     int64_t answered_ms;
@@ -46,6 +48,9 @@ struct cached_parts {
 };
 
 MUST_USE struct object *cached_new(struct object_store *store, const struct cached_parts *parts);
+
+/* The tags that FIELDS name, each once; TAGS has OBJECT_TAGS_MAX places. How many. */
+size_t cached_tags(struct http_fields fields, struct slice *tags);
 
 static inline const struct cached *cached_of(const struct object *o)
 {

@@ -17,6 +17,7 @@
 #include <uv.h>
 
 #include "gateway/admin.h"
+#include "gateway/fleet.h"
 #include "gateway/limits.h"
 #include "gateway/log.h"
 #include "gateway/logins.h"
@@ -33,6 +34,7 @@
 #define MALLOC_MMAP  (1 << 20) /* bytes: larger pieces come from the system and go back to it */
 #define MALLOC_TRIM  (8 << 20) /* bytes that may lie free at the end of each heap */
 #define SIGNALS      5
+#define MAIL_MAX     1024
 
 struct control;
 
@@ -53,17 +55,30 @@ struct generation {
     bool is_live; /* the workers have it: changes are posted */
 };
 
+/* Follows the address of a Redis node: as if it were a backend of one server. */
+struct redis_watch {
+    struct control *control;
+    size_t node;
+    struct conf_backend backend;
+    struct conf_server server;
+    struct resolver_watch *resolver;
+};
+
 struct control {
     const char *conf_path;
     uv_loop_t loop;
     uv_signal_t signals[SIGNALS];
     uv_timer_t look, sweep;
+    uv_poll_t mail;
+    struct mailbox *mailbox; /* from the fleet's thread */
     struct snapshot_shared shared;
     struct logwriter *access_log; /* NULL: off */
     struct log *log;
     struct logins *logins;
     struct concurrency *concurrency;
     struct cache *cache;
+    struct fleet *fleet; /* NULL: nothing is shared with other gateways */
+    struct redis_watch *redis_watches;
     struct prober *prober;
     struct endpoint_registry *registry;
     struct resolver *resolver;
@@ -145,6 +160,63 @@ static bool generation_open(struct control *c, struct conf *conf, struct generat
         return true;
     generation_close(g);
     return false;
+}
+
+/* ---- Redis nodes ---- */
+
+static void on_redis_address(void *ctx, struct endpoint_list *list)
+{
+    const struct redis_watch *w = ctx;
+    const struct endpoint *e = list->n > 0 ? list->at[0].endpoint : NULL;
+    if (!e || !e->address)
+        return;
+    fleet_set_address(w->control->fleet, w->node, e->address);
+    for (unsigned i = 0; i < w->control->nworkers; i++)
+        if (!worker_post_redis_address(w->control->workers[i], w->node, e->address))
+            log_printf(w->control->log, LOG_ERROR, "worker %u does not take the address of a Redis node", i);
+}
+
+/* Those whose names have to be resolved. The workers are there. */
+static bool watch_redis(struct control *c)
+{
+    const struct conf_redis *conf = c->fleet ? fleet_conf(c->fleet) : NULL;
+    c->redis_watches = conf ? calloc(conf->nnodes, sizeof(*c->redis_watches)) : NULL;
+    for (size_t i = 0; conf && c->redis_watches && i < conf->nnodes; i++) {
+        struct redis_watch *w = &c->redis_watches[i];
+        if (!conf->nodes[i].host)
+            continue;
+        w->control = c;
+        w->node = i;
+        w->server = (struct conf_server){.where = conf->nodes[i].where,
+                                         .url = conf->nodes[i].name,
+                                         .host = conf->nodes[i].host,
+                                         .port = conf->nodes[i].port,
+                                         .weight = 1,
+                                         .backend = &w->backend};
+        w->backend = (struct conf_backend){
+            .where = conf->nodes[i].where, .name = "redis", .servers = &w->server, .nservers = 1};
+        if (!(w->resolver = resolver_watch(c->resolver, &w->backend, on_redis_address, w)))
+            return false;
+    }
+    return !conf || c->redis_watches;
+}
+
+static void unwatch_redis(struct control *c)
+{
+    for (size_t i = 0; c->redis_watches && i < fleet_conf(c->fleet)->nnodes; i++)
+        if (c->redis_watches[i].resolver)
+            resolver_unwatch(c->redis_watches[i].resolver);
+    free(c->redis_watches);
+    c->redis_watches = NULL;
+}
+
+static bool start_fleet(struct control *c, struct err *err)
+{
+    const struct fleet_setup setup = {
+        .snapshot = c->current.snapshot, .store = c->cache->store, .log = c->log, .ctx = c};
+    if (!c->current.snapshot->conf->redis.enabled)
+        return true;
+    return (c->fleet = fleet_new(&setup, err)) != NULL;
 }
 
 static bool lists_of(const struct generation *g, struct endpoint_list ***lists)
@@ -361,6 +433,8 @@ static bool look_at(struct control *c, struct state_view *view, struct endpoint_
         .guards = c->shared.guards,
         .limiter = c->shared.limiter,
         .cache = c->cache,
+        .fleet = c->fleet,
+        .mailbox = c->mailbox,
         .router = c->current.snapshot->router,
         .log = c->log,
         .lists = *lists,
@@ -431,10 +505,29 @@ static bool open_logs(struct control *c, const struct conf *conf, struct err *er
     return c->access_log != NULL;
 }
 
+static void on_message(void *ctx, struct message *m)
+{
+    struct control *c = ctx;
+    state_finish_purge((struct fleet_purge *)(void *)m, c->log);
+    if (c->admin)
+        admin_poke(c->admin);
+}
+
+static void on_mail(uv_poll_t *p, int status, int events)
+{
+    (void)status, (void)events;
+    struct control *c = p->data;
+    mailbox_drain(c->mailbox, on_message, c, MAIL_MAX);
+}
+
 static bool open_loop(struct control *c, const struct conf *conf)
 {
-    if (uv_loop_init(&c->loop) != 0)
+    if (!(c->mailbox = mailbox_new(MAIL_MAX)) || uv_loop_init(&c->loop) != 0)
         return false;
+    if (uv_poll_init(&c->loop, &c->mail, mailbox_fd(c->mailbox)) != 0)
+        return false;
+    c->mail.data = c;
+    uv_poll_start(&c->mail, UV_READABLE, on_mail);
     uv_timer_init(&c->loop, &c->look);
     uv_timer_init(&c->loop, &c->sweep);
     c->look.data = c->sweep.data = c;
@@ -465,6 +558,7 @@ static bool start_workers(struct control *c, struct err *err)
             .passwords = c->logins,
             .concurrency = c->concurrency,
             .cache = c->cache,
+            .fleet = c->fleet,
             .access_log = c->access_log,
             .log = c->log,
         };
@@ -475,7 +569,9 @@ static bool start_workers(struct control *c, struct err *err)
     ok = ok && prober_follow(c->prober, c->current.snapshot, lists);
     free(lists);
     c->current.is_live = true;
-    return ok;
+    if (ok && c->fleet)
+        fleet_set_workers(c->fleet, c->workers, c->nworkers);
+    return ok && watch_redis(c);
 }
 
 static bool start_admin(struct control *c, struct err *err)
@@ -515,7 +611,8 @@ static bool start(struct control *c, struct conf *conf, struct err *err)
         conf_free(conf);
         return false;
     }
-    return generation_open(c, conf, &c->current) && start_workers(c, err) && start_admin(c, err);
+    return generation_open(c, conf, &c->current) && start_fleet(c, err) && start_workers(c, err) &&
+           start_admin(c, err);
 }
 
 static void announce(struct control *c)
@@ -533,6 +630,7 @@ static void close_control(struct control *c)
     logins_stop(c->logins);
     prober_free(c->prober);
     c->prober = NULL;
+    fleet_stop(c->fleet);
     for (unsigned i = 0; i < c->nworkers; i++)
         worker_stop(c->workers[i]);
     c->nworkers = 0;
@@ -540,16 +638,20 @@ static void close_control(struct control *c)
     if (c->admin)
         admin_close(c->admin);
     generation_close(&c->current);
+    unwatch_redis(c);
     resolver_free(c->resolver);
     for (int i = 0; i < SIGNALS; i++)
         uv_close((uv_handle_t *)&c->signals[i], NULL);
     uv_close((uv_handle_t *)&c->look, NULL);
     uv_close((uv_handle_t *)&c->sweep, NULL);
+    uv_close((uv_handle_t *)&c->mail, NULL);
 }
 
 static void finish(struct control *c)
 {
     CHECK(uv_loop_close(&c->loop) == 0);
+    fleet_free(c->fleet);
+    mailbox_free(c->mailbox);
     if (c->admin)
         admin_free(c->admin);
     listeners_close(&c->listeners);

@@ -44,6 +44,7 @@ struct flight {
     struct object_body *body;
     size_t max;
     bool has_length, is_shared, is_window, is_stalled;
+    bool was_stored; /* set before the state */
     uint64_t filled;
     struct flight_reader *readers;
     size_t nreaders;
@@ -338,6 +339,11 @@ enum flight_state flight_state(const struct flight_reader *r)
     return state;
 }
 
+bool flight_was_stored(const struct flight_reader *r)
+{
+    return r->flight->was_stored;
+}
+
 enum reason flight_reason(const struct flight_reader *r)
 {
     return r->flight->reason; /* set before the state */
@@ -550,4 +556,10 @@ void flight_land(struct flight_reader *r, enum flight_state state, struct object
     object_put(old);
     r->leads = false;
     announce(f);
+}
+
+void flight_land_stored(struct flight_reader *r, struct object *object)
+{
+    r->flight->was_stored = true;
+    flight_land(r, FLIGHT_DONE, object, REASON_NONE);
 }

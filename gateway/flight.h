@@ -10,6 +10,7 @@
  *     ASKING -> DONE                             the same in one step
  *     ASKING -> ALONE | FAILED                   it may not be shared; the backend was not reached
  *     BODY -> BROKEN                             it broke off
+ *     ASKING -> AGAIN                            there is something in the store now: look again
  *
  * Of a body whose length nobody knew and that becomes too large for the store the last part is kept, and the
  * leader waits for the slowest reader.
@@ -38,6 +39,7 @@ enum flight_state {
     FLIGHT_ALONE,
     FLIGHT_FAILED,
     FLIGHT_BROKEN,
+    FLIGHT_AGAIN,
 };
 
 /* Somebody's place in a flight; part of the exchange. */
@@ -72,6 +74,9 @@ MUST_USE bool flight_join(struct flights *f, const struct object_key *key, struc
 MUST_USE bool flight_wait(struct flight_reader *r);
 
 enum flight_state flight_state(const struct flight_reader *r);
+
+/* FLIGHT_DONE: nobody had to be asked, it was stored already. */
+bool flight_was_stored(const struct flight_reader *r);
 
 /* FLIGHT_FAILED: why. */
 enum reason flight_reason(const struct flight_reader *r);
@@ -122,5 +127,8 @@ struct object_body *flight_body(const struct flight_reader *r, size_t *len);
 /* It is over. OBJECT: what is in the store now, or NULL; takes a reference of its own. The leader leaves by
  * flight_leave as the others do. */
 void flight_land(struct flight_reader *r, enum flight_state state, struct object *object, enum reason reason);
+
+/* It is over before it began: OBJECT was stored already. */
+void flight_land_stored(struct flight_reader *r, struct object *object);
 
 #endif

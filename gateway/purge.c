@@ -1,9 +1,13 @@
 /* purge.c: see purge.h. */
 #include "gateway/purge.h"
 
+#include <stdlib.h>
+
 #include "gateway/answer.h"
+#include "gateway/cache_internal.h"
 #include "gateway/cache_key.h"
-#include "gateway/worker.h"
+#include "gateway/fleet.h"
+#include "gateway/log.h"
 
 static struct object_store *store_of(const struct exchange *x)
 {
@@ -22,10 +26,97 @@ static bool is_soft(const struct exchange *x)
     return f && slice_eq(slice_trim(f->value), SLICE("1"));
 }
 
-/* Tags of one field, apart by SEPARATOR. *THERE: it is there. */
-static size_t purge_tags(struct exchange *x, struct slice name, char separator, bool *there)
+/* ---- all gateways ---- */
+
+/* A request that waits for its purges of all gateways; lives until the last is over. */
+struct purge_wait {
+    struct exchange *exchange; /* NULL: it is gone */
+    unsigned left;
+    bool is_partial;
+    size_t purged; /* in the memory of this gateway */
+};
+
+/* On the exchange's worker. */
+static void run_purged(struct worker *w, struct worker_call *call)
 {
-    size_t n = 0;
+    struct fleet_purge *p = (struct fleet_purge *)(void *)call;
+    struct purge_wait *wait = p->ctx;
+    (void)w;
+    wait->is_partial |= !p->result.is_complete;
+    free(p);
+    if (--wait->left > 0)
+        return;
+    if (wait->exchange)
+        exchange_wake(wait->exchange);
+    else
+        free(wait);
+}
+
+static void free_purged(struct message *m)
+{
+    free(m); /* the worker has ended, and what waits with it */
+}
+
+/* On the fleet's thread. */
+static void on_purged(struct fleet_purge *p)
+{
+    p->call = (struct worker_call){.base.free = free_purged, .run = run_purged};
+    if (!worker_post_call(p->worker, &p->call))
+        free(p);
+}
+
+static struct purge_wait *wait_of(struct exchange *x)
+{
+    struct caching *c = &x->caching;
+    if (!c->purge && (c->purge = calloc(1, sizeof(*c->purge))))
+        c->purge->exchange = x;
+    return c->purge;
+}
+
+/* What is in memory is purged; and then the rest of the world. */
+static void purge_one(struct exchange *x, enum object_purge kind, struct slice what)
+{
+    struct fleet *fleet = x->worker->setup.fleet;
+    struct purge_wait *wait = wait_of(x);
+    bool soft = is_soft(x);
+    size_t n = object_store_purge(store_of(x), kind, what, soft);
+    const struct fleet_purge want = {
+        .done = on_purged, .ctx = wait, .worker = x->worker, .kind = kind, .soft = soft};
+    if (!wait)
+        return;
+    wait->purged += n;
+    if (fleet && fleet_purge(fleet, &want, what))
+        wait->left++;
+    else if (fleet)
+        wait->is_partial = true;
+}
+
+void purge_forget(struct exchange *x)
+{
+    struct purge_wait *wait = x->caching.purge;
+    x->caching.purge = NULL;
+    if (!wait)
+        return;
+    wait->exchange = NULL;
+    if (wait->left == 0)
+        free(wait);
+}
+
+void cache_invalidate(struct exchange *x, struct slice group)
+{
+    struct fleet *fleet = x->worker->setup.fleet;
+    const struct fleet_purge want = {.kind = OBJECT_GROUP};
+    object_store_purge(store_of(x), OBJECT_GROUP, group, false);
+    if (fleet && cache_conf_of(x)->shared && !fleet_purge(fleet, &want, group))
+        log_printf(x->worker->setup.log, LOG_WARN, "other gateways were not told that %.*s has changed",
+                   SLICE_ARG(group));
+}
+
+/* ---- PURGE ---- */
+
+/* Tags of one field, apart by SEPARATOR. *THERE: it is there. */
+static void purge_tags(struct exchange *x, struct slice name, char separator, bool *there)
+{
     for (size_t i = 0; i < x->fields.n; i++) {
         struct slice rest = x->fields.at[i].value;
         if (!slice_eq_nocase(x->fields.at[i].name, name))
@@ -37,21 +128,31 @@ static size_t purge_tags(struct exchange *x, struct slice name, char separator, 
             rest = slice_skip(rest, tag.len + 1);
             tag = slice_trim(tag);
             if (tag.len > 0)
-                n += object_store_purge(store_of(x), OBJECT_TAG, tag, is_soft(x));
+                purge_one(x, OBJECT_TAG, tag);
         }
     }
-    return n;
 }
 
-static bool reply_with_count(struct exchange *x, size_t n)
+static bool reply_with(struct exchange *x, const struct purge_wait *wait)
 {
-    const char *text = arena_printf(&x->arena, "{\"purged\":%zu}\n", n);
-    if (!text || !answer_empty(x, 200))
+    const char *text = arena_printf(&x->arena, "{\"purged\":%zu,\"complete\":%s}\n", wait->purged,
+                                    wait->is_partial ? "false" : "true");
+    if (!text || !answer_empty(x, wait->is_partial ? 207 : 200))
         return false;
     x->reply.body = REPLY_BYTES;
     x->reply.bytes = slice_of(text);
     return reply_add(x, SLICE("Content-Type"), SLICE("application/json")) &&
            reply_add(x, SLICE("Cache-Control"), SLICE("no-store"));
+}
+
+enum step_result purge_go_on(struct exchange *x)
+{
+    const struct purge_wait *wait = x->caching.purge;
+    if (wait && wait->left > 0)
+        return STEP_PARK;
+    if (!wait || !reply_with(x, wait))
+        exchange_fail(x, REASON_OVERLOADED);
+    return STEP_REPLY;
 }
 
 enum step_result purge_run(struct exchange *x)
@@ -62,14 +163,12 @@ enum step_result purge_run(struct exchange *x)
         exchange_fail(x, REASON_FORBIDDEN);
         return STEP_REPLY;
     }
-    size_t n = purge_tags(x, SLICE("Surrogate-Key"), ' ', &has_tags);
-    n += purge_tags(x, SLICE("Cache-Tag"), ',', &has_tags);
+    purge_tags(x, SLICE("Surrogate-Key"), ' ', &has_tags);
+    purge_tags(x, SLICE("Cache-Tag"), ',', &has_tags);
     if (!has_tags && key->text.len > 0)
-        n = object_store_purge(store_of(x), OBJECT_GROUP, (struct slice){key->text.p, key->group_len},
-                               is_soft(x));
-    if (!reply_with_count(x, n))
-        exchange_fail(x, REASON_OVERLOADED);
-    return STEP_REPLY;
+        purge_one(x, OBJECT_GROUP, (struct slice){key->text.p, key->group_len});
+    (void)wait_of(x);
+    return purge_go_on(x);
 }
 
 /* ---- references ---- */

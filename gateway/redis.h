@@ -46,6 +46,12 @@ MUST_USE struct redis *redis_new(const struct redis_setup *setup);
 /* The loop has to turn until its handles are closed. NULL is allowed. */
 void redis_free(struct redis *r);
 
+/* Node I of CONF, as a link wants it; lent by CONF. Without address where its name has to be resolved. */
+void redis_node_of(const struct conf_redis *conf, size_t i, struct redis_node *out);
+
+/* NULL: no TLS. */
+const struct redis_tls *redis_tls_of(const struct redis *r);
+
 /* Where node I is now: a numeric address. A connection to another address is ended. */
 void redis_set_address(struct redis *r, size_t i, const char *address);
 

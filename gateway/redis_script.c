@@ -1,7 +1,259 @@
-/* redis_script.c: see redis_script.h. */
+/*
+ * redis_script.c: see redis_script.h.
+ *
+ * Numbers in Lua are doubles; microseconds since 1970 fit in them to the last digit until the year 2255.
+ */
 #include "gateway/redis_script.h"
 
+#include "lib/dlock.h"
+
+/* The node's clock, and what is known of its purges; the latter is made where it is missing. */
+#define META                                                                                                 \
+    "local function now_us()\n"                                                                              \
+    "  local t = redis.call('TIME')\n"                                                                       \
+    "  return t[1] * 1000000 + t[2]\n"                                                                       \
+    "end\n"                                                                                                  \
+    "local function text(n) return string.format('%.0f', n) end\n"                                           \
+    "local function meta(key)\n"                                                                             \
+    "  local m = redis.call('HMGET', key, 'seq', 'floor', 'soft', 'prefixes')\n"                             \
+    "  if m[1] and m[2] and m[3] and m[4] then\n"                                                            \
+    "    return tonumber(m[1]), tonumber(m[2]), tonumber(m[3]), tonumber(m[4])\n"                            \
+    "  end\n"                                                                                                \
+    "  local now = now_us()\n"                                                                               \
+    "  redis.call('DEL', key)\n"                                                                             \
+    "  redis.call('HSET', key, 'seq', text(now), 'floor', text(now), 'soft', '0', 'prefixes', '0')\n"        \
+    "  return now, now, 0, 0\n"                                                                              \
+    "end\n"
+
+/* The purges that the objects of a group or tag have to be younger than; NIL when nothing is known. */
+#define MARKS                                                                                                \
+    "local function marks(key)\n"                                                                            \
+    "  local v = redis.call('GET', key)\n"                                                                   \
+    "  if not v then return nil end\n"                                                                       \
+    "  local hard, soft = string.match(v, '^(%d+):(%d+)$')\n"                                                \
+    "  return tonumber(hard), tonumber(soft)\n"                                                              \
+    "end\n"
+
+/* The same for the prefixes of GROUP. Where they are lost, everything before SEQ counts as purged. */
+#define PREFIX_MARKS                                                                                         \
+    "local function prefix_marks(key, group, seq)\n"                                                         \
+    "  local all, hard, soft = redis.call('HGETALL', key), 0, 0\n"                                           \
+    "  if #all == 0 then return seq + 1, 0 end\n"                                                            \
+    "  for i = 1, #all, 2 do\n"                                                                              \
+    "    local kind, prefix, at = string.sub(all[i], 1, 1), string.sub(all[i], 2), tonumber(all[i + 1])\n"   \
+    "    if string.sub(group, 1, #prefix) == prefix then\n"                                                  \
+    "      if kind == 'h' then hard = math.max(hard, at) else soft = math.max(soft, at) end\n"               \
+    "    end\n"                                                                                              \
+    "  end\n"                                                                                                \
+    "  return hard, soft\n"                                                                                  \
+    "end\n"
+
+/* In front of an object lies what scripts have to know of it: SINCE, when it was stored, its fencing number,
+ * for how long it is fresh, its version, and the keys of its tags. */
+#define HEAD ">I8I8I8I8c8I2"
+
+/*
+ * KEYS  object, meta, group, prefixes, lock, fence
+ * ARGV  token ('': no lock is wanted), its time to live in ms, version that the caller has (''), group, 1: a
+ * fresh object does not do Answer  {object: 0 none, 1 it is here, 2 it is the version that the caller has;
+ *          lock: 0 not asked for, 1 granted, 2 somebody else has it;
+ *          seq, fencing number, ms since it was stored, 1: purged softly, version, object}
+ */
+static const char cache_read[] = META MARKS PREFIX_MARKS DLOCK_LUA_FUNCTIONS
+    "local seq, floor, soft, prefixes = meta(KEYS[2])\n"
+    "local v = redis.call('GET', KEYS[1])\n"
+    "local found, elapsed, softened, version, fresh = 0, 0, 0, '', false\n"
+    "local function is_valid()\n"
+    "  local since, stored, fence, life, own, ntags, at = struct.unpack('" HEAD "', v)\n"
+    "  if since < floor then return false end\n"
+    "  if since < soft then softened = 1 end\n"
+    "  local hard, s = marks(KEYS[3])\n"
+    "  if not hard or since < hard then return false end\n"
+    "  if since < s then softened = 1 end\n"
+    "  for i = 1, ntags do\n"
+    "    local tag\n"
+    "    tag, at = struct.unpack('>I2c0', v, at)\n"
+    "    hard, s = marks(tag)\n"
+    "    if not hard or since < hard then return false end\n"
+    "    if since < s then softened = 1 end\n"
+    "  end\n"
+    "  if prefixes > 0 then\n"
+    "    hard, s = prefix_marks(KEYS[4], ARGV[4], seq)\n"
+    "    if since < hard then return false end\n"
+    "    if since < s then softened = 1 end\n"
+    "  end\n"
+    "  local age = now_us() - stored\n"
+    "  elapsed = math.max(0, math.floor(age / 1000))\n"
+    "  fresh = age < life and softened == 0\n"
+    "  version = own\n"
+    "  v = string.sub(v, at)\n"
+    "  return true\n"
+    "end\n"
+    "if v and is_valid() then\n"
+    "  found = 1\n"
+    "  if version == ARGV[3] then found, v = 2, '' end\n"
+    "elseif v then\n"
+    "  redis.call('UNLINK', KEYS[1])\n"
+    "  softened = 0\n"
+    "end\n"
+    "if found == 0 then v = '' end\n"
+    "local lock, fence = 0, 0\n"
+    "if ARGV[1] ~= '' and (not fresh or ARGV[5] == '1') then\n"
+    "  fence = dlock_acquire(KEYS[5], KEYS[6], ARGV[1], ARGV[2])\n"
+    "  lock = fence and 1 or 2\n"
+    "  fence = fence or 0\n"
+    "end\n"
+    "return {found, lock, seq, fence, elapsed, softened, version, v}\n";
+
+/*
+ * KEYS  object, meta, group, prefixes, lock, recent, tags...
+ * ARGV  token, seq and fencing number that REDIS_CACHE_READ gave, ms to keep it, us that it is fresh for,
+ * version, group, object, channel, announcement Answer  1, or 0: it was purged, or a later fetch has stored
+ * already
+ */
+static const char cache_store[] = META MARKS PREFIX_MARKS DLOCK_LUA_FUNCTIONS
+    "local seq, floor, _, prefixes = meta(KEYS[2])\n"
+    "local since, fence, ttl = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])\n"
+    /* What is not known of a mark any more follows from the purges that are remembered. */
+    "local function last_purge(key)\n"
+    "  local m = redis.call('HMGET', KEYS[2], 'last', 'forgotten')\n"
+    "  local last, forgotten = tonumber(m[1] or 0), tonumber(m[2] or 0)\n"
+    "  if last > forgotten and redis.call('EXISTS', KEYS[6]) == 0 then\n"
+    "    forgotten = last\n"
+    "    redis.call('HSET', KEYS[2], 'forgotten', text(last))\n"
+    "  end\n"
+    "  return math.max(forgotten, floor, tonumber(redis.call('ZSCORE', KEYS[6], key) or 0))\n"
+    "end\n"
+    "local function may_be_marked(key)\n"
+    "  local hard = marks(key)\n"
+    "  if not hard then\n"
+    "    hard = last_purge(key)\n"
+    "    if since < hard then return false end\n"
+    "    redis.call('SET', key, text(hard) .. ':0', 'PX', ttl + 60000)\n"
+    "  elseif redis.call('PTTL', key) < ttl + 60000 then\n"
+    "    redis.call('PEXPIRE', key, ttl + 60000)\n"
+    "  end\n"
+    "  return since >= hard\n"
+    "end\n"
+    "local function may_be_stored()\n"
+    "  if since < floor then return false end\n"
+    "  local old = redis.call('GETRANGE', KEYS[1], 0, 23)\n"
+    "  if #old == 24 then\n"
+    "    local _, _, last = struct.unpack('>I8I8I8', old)\n"
+    "    if last > fence then return false end\n"
+    "  end\n"
+    "  if prefixes > 0 and since < prefix_marks(KEYS[4], ARGV[7], seq) then return false end\n"
+    "  if not may_be_marked(KEYS[3]) then return false end\n"
+    "  for i = 7, #KEYS do\n"
+    "    if not may_be_marked(KEYS[i]) then return false end\n"
+    "  end\n"
+    "  return true\n"
+    "end\n"
+    "local stored = may_be_stored()\n"
+    "if stored then\n"
+    "  local head = {struct.pack('" HEAD
+    "', since, now_us(), fence, tonumber(ARGV[5]), ARGV[6], #KEYS - 6)}\n"
+    "  for i = 7, #KEYS do head[#head + 1] = struct.pack('>I2c0', #KEYS[i], KEYS[i]) end\n"
+    "  head[#head + 1] = ARGV[8]\n"
+    "  redis.call('SET', KEYS[1], table.concat(head), 'PX', ttl)\n"
+    "  local m = tonumber(redis.call('HGET', KEYS[2], 'longest') or 0)\n"
+    "  if ttl > m then redis.call('HSET', KEYS[2], 'longest', text(ttl)) end\n"
+    "end\n"
+    "dlock_release(KEYS[5], ARGV[1])\n"
+    "redis.call('PUBLISH', ARGV[9], ARGV[10])\n"
+    "return stored and 1 or 0\n";
+
+/*
+ * KEYS  lock
+ * ARGV  token, channel, announcement
+ * Answer  1: it was held
+ */
+static const char cache_release[] = DLOCK_LUA_FUNCTIONS "local held = dlock_release(KEYS[1], ARGV[1])\n"
+                                                        "redis.call('PUBLISH', ARGV[2], ARGV[3])\n"
+                                                        "return held\n";
+
+/*
+ * KEYS  lock
+ * ARGV  token, its time to live in ms
+ * Answer  1: it is still held
+ */
+static const char cache_extend[] = DLOCK_LUA_FUNCTIONS "return dlock_extend(KEYS[1], ARGV[1], ARGV[2])\n";
+
+/*
+ * KEYS  meta, prefixes, key of the group or tag, recent
+ * ARGV  'all', 'group', 'tag' or 'prefix'; 1: softly; the prefix; channel ('': tell nobody), announcement
+ * Answer  how many gateways were told
+ *
+ * Purges of groups and tags are remembered for fetches that have begun before them, the last thousand of
+ * them. Of prefixes 32 are remembered, until nothing that was stored before them can be there any more; one
+ * more purges everything.
+ */
+static const char cache_purge[] = META MARKS
+    "local last = meta(KEYS[1])\n"
+    "local seq, softly = math.max(last + 1, now_us()), ARGV[2] == '1'\n"
+    "redis.call('HSET', KEYS[1], 'seq', text(seq))\n"
+    "local function purge_all() redis.call('HSET', KEYS[1], softly and 'soft' or 'floor', text(seq)) end\n"
+    "local function purge_prefix()\n"
+    "  local longest = tonumber(redis.call('HGET', KEYS[1], 'longest') or 0)\n"
+    "  local all = redis.call('HGETALL', KEYS[2])\n"
+    "  for i = 1, #all, 2 do\n"
+    "    if tonumber(all[i + 1]) + longest * 1000 + 60000000 < seq then redis.call('HDEL', KEYS[2], all[i]) "
+    "end\n"
+    "  end\n"
+    "  if redis.call('HLEN', KEYS[2]) >= 32 then return purge_all() end\n"
+    "  redis.call('HSET', KEYS[2], (softly and 's' or 'h') .. ARGV[3], text(seq))\n"
+    "  redis.call('HSET', KEYS[1], 'prefixes', text(redis.call('HLEN', KEYS[2])))\n"
+    "end\n"
+    "if ARGV[1] == 'all' then\n"
+    "  purge_all()\n"
+    "elseif ARGV[1] == 'prefix' then\n"
+    "  purge_prefix()\n"
+    "elseif softly then\n"
+    "  local hard = marks(KEYS[3])\n"
+    "  local left = redis.call('PTTL', KEYS[3])\n"
+    "  if hard and left > 0 then redis.call('SET', KEYS[3], text(hard) .. ':' .. text(seq), 'PX', left) end\n"
+    "else\n"
+    "  redis.call('UNLINK', KEYS[3])\n"
+    "  redis.call('ZADD', KEYS[4], text(seq), KEYS[3])\n"
+    "  redis.call('HSET', KEYS[1], 'last', text(seq))\n"
+    "  if redis.call('ZCARD', KEYS[4]) > 1000 then\n"
+    "    redis.call('HSET', KEYS[1], 'forgotten', redis.call('ZPOPMIN', KEYS[4])[2])\n"
+    "  end\n"
+    "end\n"
+    "if ARGV[4] == '' then return 0 end\n"
+    "return redis.call('PUBLISH', ARGV[4], ARGV[5])\n";
+
+/*
+ * KEYS  alive (when each gateway was last heard of), rings (the list of nodes that each has)
+ * ARGV  the gateway, its fingerprint of the nodes, ms after which a gateway that is silent counts as gone, 1:
+ * it goes Answer  {gateways that are alive, of them those with another list of nodes}
+ */
+static const char fleet_beat[] =
+    META "local now = math.floor(now_us() / 1000)\n"
+         "for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. text(now - ARGV[3]))) do\n"
+         "  redis.call('ZREM', KEYS[1], id)\n"
+         "  redis.call('HDEL', KEYS[2], id)\n"
+         "end\n"
+         "if ARGV[4] == '1' then\n"
+         "  redis.call('ZREM', KEYS[1], ARGV[1])\n"
+         "  redis.call('HDEL', KEYS[2], ARGV[1])\n"
+         "else\n"
+         "  redis.call('ZADD', KEYS[1], text(now), ARGV[1])\n"
+         "  redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])\n"
+         "end\n"
+         "local others = 0\n"
+         "for _, ring in ipairs(redis.call('HVALS', KEYS[2])) do\n"
+         "  if ring ~= ARGV[2] then others = others + 1 end\n"
+         "end\n"
+         "return {redis.call('ZCARD', KEYS[1]), others}\n";
+
 static const struct redis_script_text scripts[REDIS_SCRIPTS] = {
+    [REDIS_CACHE_READ] = {"cache_read", cache_read},
+    [REDIS_CACHE_STORE] = {"cache_store", cache_store},
+    [REDIS_CACHE_RELEASE] = {"cache_release", cache_release},
+    [REDIS_CACHE_EXTEND] = {"cache_extend", cache_extend},
+    [REDIS_CACHE_PURGE] = {"cache_purge", cache_purge},
+    [REDIS_FLEET_BEAT] = {"fleet_beat", fleet_beat},
     [REDIS_LIMIT_TAKE] = {"limit_take", "return 0"},
 };
 

@@ -11,7 +11,7 @@
 
 struct state_answer state_answer_with(unsigned status, cJSON *json)
 {
-    struct state_answer a = {status, json ? cJSON_Print(json) : NULL};
+    struct state_answer a = {.status = status, .json = json ? cJSON_Print(json) : NULL};
     cJSON_Delete(json);
     return a;
 }
@@ -224,6 +224,8 @@ struct state_answer state_handle(const struct state_view *v, const struct state_
         return ask->is_post ? state_refuse(405, "the cache is changed by /cache/purge") : state_show_cache(v);
     if (strcmp(ask->path, "/cache/purge") == 0)
         return ask->is_post ? state_purge(v, ask) : state_refuse(405, "a purge is a POST");
+    if (strcmp(ask->path, "/redis") == 0)
+        return ask->is_post ? state_refuse(405, "nodes are only shown") : state_show_redis(v);
     return state_refuse(404, "there is no such page");
 }
 
@@ -355,4 +357,5 @@ void state_metrics(const struct state_view *v, FILE *out)
     print_servers(v, out);
     print_tables(v, out);
     state_cache_metrics(v, out);
+    state_fleet_metrics(v, out);
 }

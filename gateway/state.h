@@ -12,6 +12,10 @@
  *     POST /cache/purge?prefix=http://example.com/a/
  *     POST /cache/purge?tag=blue&soft=yes          soft: it becomes stale
  *     POST /cache/purge?all=yes
+ *     GET  /redis                                  the nodes that are shared with other gateways
+ *
+ * With Redis, a purge is of all nodes and gateways. It is answered when it is done: 200 and "complete": true,
+ * or 207 and false when a node did not get it (fleet.h).
  *
  * A server is named by its address, or by its name and port in the configuration, which means all its
  * addresses. Drained, it gets no new request; what is under way goes on. What was set by hand holds over a
@@ -26,6 +30,7 @@
 #include <stdio.h>
 
 #include "gateway/cache.h"
+#include "gateway/fleet.h"
 #include "gateway/guard.h"
 #include "gateway/limit.h"
 #include "gateway/log.h"
@@ -37,6 +42,8 @@ struct state_view {
     struct guards *guards;
     struct limiter *limiter;
     struct cache *cache;
+    struct fleet *fleet;     /* NULL: nothing is shared */
+    struct mailbox *mailbox; /* to where its purges come back: see state_finish_purge */
     const struct router *router;
     struct log *log;
     struct endpoint_list *const *lists;        /* by backend; NULL: no address is known */
@@ -54,10 +61,20 @@ struct state_ask {
 
 struct state_answer {
     unsigned status;
-    char *json; /* from malloc; NULL: memory is short */
+    char *json;                  /* from malloc; NULL: memory is short, or it takes a while */
+    struct state_ticket *ticket; /* it takes a while: for state_collect */
 };
 
 MUST_USE struct state_answer state_handle(const struct state_view *v, const struct state_ask *ask);
+
+/* What TICKET was for; its json is NULL until it is there. Takes TICKET then. */
+MUST_USE struct state_answer state_collect(struct state_ticket *ticket);
+
+/* Nobody wants to know any more; takes TICKET. */
+void state_abandon(struct state_ticket *ticket);
+
+/* A purge of all gateways has come to its end; takes P. */
+void state_finish_purge(struct fleet_purge *p, struct log *log);
 
 /* Families of metrics about the same things. */
 void state_metrics(const struct state_view *v, FILE *out);

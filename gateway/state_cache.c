@@ -4,6 +4,7 @@
 
 #include "gateway/cache_key.h"
 #include "gateway/state_internal.h"
+#include "lib/clock.h"
 
 #define URL_MAX 8192 /* bytes of a key's URL */
 
@@ -63,34 +64,126 @@ static bool is_yes(const char *text)
     return text && strcmp(text, "yes") == 0;
 }
 
-static struct state_answer purged(const struct state_view *v, const char *what, const char *text, size_t n)
+/* Somebody waits for a purge of all gateways. */
+struct state_ticket {
+    bool is_abandoned;
+    size_t purged; /* in the memory of this gateway */
+    struct state_answer answer;
+};
+
+struct state_answer state_collect(struct state_ticket *ticket)
 {
+    struct state_answer a = ticket->answer;
+    if (a.json)
+        free(ticket);
+    return a;
+}
+
+void state_abandon(struct state_ticket *ticket)
+{
+    if (ticket->answer.json) {
+        free(ticket->answer.json);
+        free(ticket);
+    } else {
+        ticket->is_abandoned = true;
+    }
+}
+
+void state_finish_purge(struct fleet_purge *p, struct log *log)
+{
+    struct state_ticket *t = p->ctx;
+    const struct fleet_purge_result *r = &p->result;
     cJSON *j = cJSON_CreateObject();
-    log_printf(v->log, LOG_INFO, "admin: purged %zu by %s %.200s", n, what, text);
+    cJSON_AddNumberToObject(j, "purged", (double)t->purged);
+    cJSON_AddBoolToObject(j, "complete", r->is_complete);
+    cJSON_AddNumberToObject(j, "nodes", r->nodes);
+    cJSON_AddNumberToObject(j, "nodes_done", r->nodes_done);
+    cJSON_AddNumberToObject(j, "gateways_late", r->gateways_late);
+    if (!r->is_complete)
+        log_printf(log, LOG_WARN, "admin: a purge has reached %u of %u Redis nodes", r->nodes_done, r->nodes);
+    t->answer = state_answer_with(r->is_complete ? 200 : 207, j);
+    if (t->is_abandoned)
+        state_abandon(t);
+    free(p);
+}
+
+/* On the fleet's thread. */
+static void on_purged(struct fleet_purge *p)
+{
+    if (!mailbox_send(p->mailbox, &p->call.base))
+        free(p); /* the process ends */
+}
+
+struct purge_want {
+    enum object_purge kind;
+    struct slice what;
+    bool soft;
+};
+
+static struct state_answer purge(const struct state_view *v, const struct purge_want *want, const char *text)
+{
+    static const char *const words[] = {"url", "tag", "prefix", "all"};
+    size_t n = object_store_purge(v->cache->store, want->kind, want->what, want->soft);
+    log_printf(v->log, LOG_INFO, "admin: purged %zu by %s %.200s", n, words[want->kind], text);
+    struct state_ticket *t = v->fleet ? calloc(1, sizeof(*t)) : NULL;
+    const struct fleet_purge ask = {
+        .done = on_purged, .ctx = t, .mailbox = v->mailbox, .kind = want->kind, .soft = want->soft};
+    if (t) {
+        t->purged = n;
+        if (fleet_purge(v->fleet, &ask, want->what))
+            return (struct state_answer){.status = 200, .ticket = t};
+        free(t);
+    }
+    cJSON *j = cJSON_CreateObject();
     cJSON_AddNumberToObject(j, "purged", (double)n);
-    return state_answer_with(200, j);
+    cJSON_AddBoolToObject(j, "complete", !v->fleet);
+    return state_answer_with(v->fleet ? 207 : 200, j);
 }
 
 struct state_answer state_purge(const struct state_view *v, const struct state_ask *ask)
 {
     char path[URL_MAX], space[URL_MAX * 2];
-    struct object_store *s = v->cache->store;
-    bool soft = is_yes(ask->soft);
+    struct purge_want want = {.soft = is_yes(ask->soft)};
     struct buf group;
     int given = (ask->url != NULL) + (ask->prefix != NULL) + (ask->tag != NULL) + is_yes(ask->all);
     if (given != 1)
         return state_refuse(400, "one of url, prefix, tag and all=yes is wanted");
-    if (is_yes(ask->all))
-        return purged(v, "all", "", object_store_purge(s, OBJECT_ALL, SLICE(""), soft));
-    if (ask->tag)
-        return purged(v, "tag", ask->tag, object_store_purge(s, OBJECT_TAG, slice_of(ask->tag), soft));
-    if (ask->prefix)
-        return purged(v, "prefix", ask->prefix,
-                      object_store_purge(s, OBJECT_PREFIX, slice_of(ask->prefix), soft));
-    buf_init(&group, space, sizeof(space));
-    if (!group_of_url(v, ask->url, path, &group))
-        return state_refuse(400, "url is a whole one, such as http://example.com/a");
-    return purged(v, "url", ask->url, object_store_purge(s, OBJECT_GROUP, buf_slice(&group), soft));
+    const char *text = ask->url ? ask->url : ask->tag ? ask->tag : ask->prefix ? ask->prefix : "";
+    want.kind = ask->url ? OBJECT_GROUP : ask->tag ? OBJECT_TAG : ask->prefix ? OBJECT_PREFIX : OBJECT_ALL;
+    want.what = slice_of(text);
+    if (ask->url) {
+        buf_init(&group, space, sizeof(space));
+        if (!group_of_url(v, ask->url, path, &group))
+            return state_refuse(400, "url is a whole one, such as http://example.com/a");
+        want.what = buf_slice(&group);
+    }
+    return purge(v, &want, text);
+}
+
+/* ---- nodes ---- */
+
+struct state_answer state_show_redis(const struct state_view *v)
+{
+    struct fleet_view f;
+    if (!v->fleet)
+        return state_refuse(404, "there is no section redis");
+    cJSON *j = cJSON_CreateObject();
+    fleet_view(v->fleet, &f);
+    cJSON_AddStringToObject(j, "gateway", fleet_id(v->fleet));
+    cJSON_AddNumberToObject(j, "gateways", f.gateways);
+    cJSON_AddBoolToObject(j, "same_nodes", !f.has_other_rings);
+    cJSON *nodes = cJSON_AddArrayToObject(j, "nodes");
+    for (size_t i = 0; i < fleet_conf(v->fleet)->nnodes; i++) {
+        struct fleet_node_view n;
+        cJSON *one = cJSON_CreateObject();
+        fleet_view_node(v->fleet, i, clock_now_ns(), &n);
+        cJSON_AddStringToObject(one, "node", n.name);
+        cJSON_AddBoolToObject(one, "up", n.is_heard);
+        cJSON_AddNumberToObject(one, "sessions", (double)n.session);
+        cJSON_AddNumberToObject(one, "verified_ago_s", (double)n.verified_ago_ns / 1e9);
+        cJSON_AddItemToArray(nodes, one);
+    }
+    return state_answer_with(200, j);
 }
 
 /* ---- metrics ---- */
@@ -116,4 +209,24 @@ void state_cache_metrics(const struct state_view *v, FILE *out)
     print(out, "cache_flights", "gauge", "Fetches for the cache that are under way.", f.flying);
     state_family(out, "cache_coalesced_total", "counter", "Requests that joined another's fetch.");
     fprintf(out, "tollgate_cache_coalesced_total{scope=\"local\"} %" PRIu64 "\n", f.followed);
+}
+
+void state_fleet_metrics(const struct state_view *v, FILE *out)
+{
+    struct fleet_view f;
+    if (!v->fleet)
+        return;
+    fleet_view(v->fleet, &f);
+    print(out, "gateways", "gauge", "Gateways that are alive, as the Redis nodes tell.", f.gateways);
+    print(out, "redis_ring_mismatch", "gauge", "1: a gateway has another list of nodes.", f.has_other_rings);
+    print(out, "fleet_messages_total", "counter", "Announcements that were heard.", f.heard);
+    print(out, "fleet_purges_total", "counter", "Purges of all gateways.", f.purges);
+    print(out, "fleet_purges_partial_total", "counter", "Of them, those that a node did not get.",
+          f.purges_partial);
+    state_family(out, "redis_up", "gauge", "1: the node is heard and can be used.");
+    for (size_t i = 0; i < fleet_conf(v->fleet)->nnodes; i++) {
+        struct fleet_node_view n;
+        fleet_view_node(v->fleet, i, clock_now_ns(), &n);
+        fprintf(out, "tollgate_redis_up{node=\"%s\"} %d\n", n.name, n.is_heard);
+    }
 }

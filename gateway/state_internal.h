@@ -20,6 +20,8 @@ void state_family(FILE *out, const char *name, const char *type, const char *hel
 
 struct state_answer state_show_cache(const struct state_view *v);
 struct state_answer state_purge(const struct state_view *v, const struct state_ask *ask);
+struct state_answer state_show_redis(const struct state_view *v);
 void state_cache_metrics(const struct state_view *v, FILE *out);
+void state_fleet_metrics(const struct state_view *v, FILE *out);
 
 #endif

@@ -11,8 +11,11 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#include "gateway/cache_share.h"
+#include "gateway/fleet.h"
 #include "gateway/log.h"
 #include "gateway/metrics.h"
+#include "gateway/redis.h"
 #include "lib/clock.h"
 
 #define TICK_NS        (UINT64_C(1000000) * WORKER_TICK_MS)
@@ -93,6 +96,39 @@ bool worker_post_call(struct worker *w, struct worker_call *call)
 {
     call->base.type = WORKER_CALL;
     return mailbox_send(w->mailbox, &call->base);
+}
+
+struct address_call {
+    struct worker_call call; /* first */
+    size_t node;
+    char text[64];
+};
+
+static void run_address(struct worker *w, struct worker_call *call)
+{
+    const struct address_call *a = (const struct address_call *)(void *)call;
+    if (w->redis)
+        redis_set_address(w->redis, a->node, a->text);
+    free(call);
+}
+
+static void free_address(struct message *m)
+{
+    free(m);
+}
+
+bool worker_post_redis_address(struct worker *w, size_t node, const char *address)
+{
+    struct address_call *a = calloc(1, sizeof(*a));
+    if (!a)
+        return false;
+    a->call = (struct worker_call){.base.free = free_address, .run = run_address};
+    a->node = node;
+    snprintf(a->text, sizeof(a->text), "%s", address);
+    if (worker_post_call(w, &a->call))
+        return true;
+    free(a);
+    return false;
 }
 
 static struct snapshot_use *use_with(struct snapshot *s, struct endpoint_list *const *lists)
@@ -181,6 +217,8 @@ static void close_all(struct worker *w)
     front_close(w->front);
     exchange_end_orphans(w);
     upstream_close(w->upstream);
+    redis_free(w->redis);
+    w->redis = NULL;
     set_busy(w, false);
     uv_close((uv_handle_t *)&w->prepare, NULL);
     uv_close((uv_handle_t *)&w->check, NULL);
@@ -299,6 +337,7 @@ static void worker_free(struct worker *w)
     if (w->log_stream)
         logwriter_stream_free(w->log_stream);
     password_cache_free(w->logins);
+    cache_sharing_free(w->sharing);
     pool_fini(&w->exchanges);
     pool_fini(&w->buffers);
     pool_fini(&w->holds);
@@ -332,6 +371,28 @@ static bool init_loop(struct worker *w)
            uv_poll_start(&w->mail, UV_READABLE, on_mail) == 0;
 }
 
+static void set_redis_timer(void *ctx, struct wheel_entry *e, uint64_t due_ns)
+{
+    worker_set_soon(ctx, e, due_ns);
+}
+
+/* Its links to the nodes, and what it shares over them. */
+static bool join_fleet(struct worker *w)
+{
+    if (!w->setup.fleet)
+        return true;
+    const struct redis_setup setup = {.loop = &w->loop,
+                                      .set_timer = set_redis_timer,
+                                      .ctx = w,
+                                      .conf = fleet_conf(w->setup.fleet),
+                                      .is_barred = fleet_bars,
+                                      .bar = w->setup.fleet,
+                                      .seed = random_next(&w->random)};
+    w->redis = redis_new(&setup);
+    w->sharing = w->redis ? cache_sharing_new(w) : NULL;
+    return w->sharing != NULL;
+}
+
 static bool init(struct worker *w, struct err *err)
 {
     const struct worker_setup *s = &w->setup;
@@ -348,7 +409,7 @@ static bool init(struct worker *w, struct err *err)
     w->current = use_with(s->snapshot, s->lists);
     w->log_stream = s->access_log ? logwriter_stream_new(s->access_log) : NULL;
     if (!w->mailbox || !w->current || (s->access_log && !w->log_stream) || !init_loop(w) ||
-        !(w->upstream = upstream_new(&w->loop, &w->wheel, s->index))) {
+        !(w->upstream = upstream_new(&w->loop, &w->wheel, s->index)) || !join_fleet(w)) {
         err_sys(err, ERR_SELF, errno, "worker");
         return false;
     }

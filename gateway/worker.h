@@ -38,6 +38,7 @@ struct worker_setup {
     struct logins *passwords;
     struct concurrency *concurrency;
     struct cache *cache;
+    struct fleet *fleet;          /* NULL: it shares nothing with other gateways */
     struct logwriter *access_log; /* NULL: off */
     struct log *log;
 };
@@ -57,6 +58,8 @@ struct worker {
     uv_timer_t soon_tick; /* active while it runs */
     struct front *front;
     struct upstream *upstream;
+    struct redis *redis;           /* NULL: there is none */
+    struct cache_sharing *sharing; /* the same */
     struct pool exchanges;
     struct pool buffers;
     struct pool holds;
@@ -94,6 +97,7 @@ MUST_USE struct worker *worker_start(const struct worker_setup *setup, struct er
 /* Any thread may post. False when memory is short. */
 bool worker_post_snapshot(struct worker *w, struct snapshot *s, struct endpoint_list *const *lists);
 bool worker_post_addresses(struct worker *w, struct snapshot *s, size_t backend, struct endpoint_list *list);
+bool worker_post_redis_address(struct worker *w, size_t node, const char *address);
 bool worker_post_drain(struct worker *w);
 
 /* Takes CALL when true. False: the worker takes nothing any more. */

@@ -76,6 +76,7 @@ struct object {
     _Atomic uint32_t refs;
     _Atomic uint8_t uses;
     _Atomic bool is_stale;
+    _Atomic uint64_t note;
     uint8_t queue;
     uint64_t hash, group_hash;
     uint64_t since;
@@ -139,6 +140,17 @@ void object_store_drop(struct object_store *s, struct object *o);
 static inline bool object_is_stale(const struct object *o)
 {
     return atomic_load_explicit(&o->is_stale, memory_order_relaxed);
+}
+
+/* A number of the user's, 0 at first, which may change at any time. */
+static inline uint64_t object_note(const struct object *o)
+{
+    return atomic_load_explicit(&o->note, memory_order_relaxed);
+}
+
+static inline void object_set_note(struct object *o, uint64_t note)
+{
+    atomic_store_explicit(&o->note, note, memory_order_relaxed);
 }
 
 enum object_purge { OBJECT_GROUP, OBJECT_TAG, OBJECT_PREFIX, OBJECT_ALL };
