@@ -135,8 +135,10 @@ static void purge_tags(struct exchange *x, struct slice name, char separator, bo
 
 static bool reply_with(struct exchange *x, const struct purge_wait *wait)
 {
-    const char *text = arena_printf(&x->arena, "{\"purged\":%zu,\"complete\":%s}\n", wait->purged,
-                                    wait->is_partial ? "false" : "true");
+    const char *complete = !x->worker->setup.fleet ? ""
+                           : wait->is_partial      ? ",\"complete\":false"
+                                                   : ",\"complete\":true";
+    const char *text = arena_printf(&x->arena, "{\"purged\":%zu%s}\n", wait->purged, complete);
     if (!text || !answer_empty(x, wait->is_partial ? 207 : 200))
         return false;
     x->reply.body = REPLY_BYTES;

@@ -136,7 +136,8 @@ static struct state_answer purge(const struct state_view *v, const struct purge_
     }
     cJSON *j = cJSON_CreateObject();
     cJSON_AddNumberToObject(j, "purged", (double)n);
-    cJSON_AddBoolToObject(j, "complete", !v->fleet);
+    if (v->fleet)
+        cJSON_AddBoolToObject(j, "complete", false);
     return state_answer_with(v->fleet ? 207 : 200, j);
 }
 
