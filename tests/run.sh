@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run suites (unit, e2e, raw, cache, protect, soak) of the build in $BUILD and close with one line of counts.
+# Run suites (unit, e2e, raw, cache, protect, fleet, soak) of the build in $BUILD and close with one line of counts.
 set -u
 BUILD=${BUILD:-build}
 export BUILD
@@ -49,6 +49,11 @@ for suite in "$@"; do
         run cache/stampede timeout 300 python3 tests/cache/stampede.py "$BUILD/tollgate"
         ;;
     protect) run protect/numbers timeout 300 sh tests/protect/run.sh ;;
+    fleet)
+        for story in stampede limits faults coherence ring; do
+            run "fleet/$story" timeout 600 sh tests/fleet/run.sh "$story"
+        done
+        ;;
     soak)
         run soak/short timeout 300 sh tests/soak/run.sh
         REQUESTS=2000 run soak/cached timeout 300 sh tests/soak/run.sh --cache

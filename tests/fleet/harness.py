@@ -293,10 +293,7 @@ class Fleet:
                          '  timeout { total = 60s  first_byte = 60s } retry { attempts = 1 } eject { failures = 0 }\n'
                          f'  {backend or "breaker { enabled = no }"} }}\n{routes}')
             for i in range(gateways):
-                links = [TcpProxy(n.port) for n in self.nodes] if linked else []
-                self.links.append(links)
-                doors = {node.port: link.port for node, link in zip(self.nodes, links)}
-                self.gateways.append(Gateway(binary, self.conf, doors=doors, env=env[i] if env else None))
+                self.start_gateway(linked, env[i] if env else None)
             for gateway in self.gateways:
                 gateway.wait()
             self.wait_joined()
@@ -304,6 +301,13 @@ class Fleet:
             for process in self.gateways + self.nodes:
                 process.kill()
             raise
+
+    def start_gateway(self, linked=False, env=None):
+        """One more; it has not joined yet."""
+        links = [TcpProxy(n.port) for n in self.nodes] if linked else []
+        self.links.append(links)
+        doors = {node.port: link.port for node, link in zip(self.nodes, links)}
+        self.gateways.append(Gateway(self.binary, self.conf, doors=doors, env=env))
 
     def wait_joined(self):
         """Until each gateway has all its connections to each node that runs, and knows of all others."""
@@ -742,6 +746,7 @@ def run(tests):
     all. Ends with a line of counts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 20000) if hard > 0 else 20000, hard))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is to be undone is undone
     binary = sys.argv[1]
     passed = failed = skipped = 0
     for name, test in list(tests.items()):

@@ -21,9 +21,9 @@ from harness import FULL, SANITIZED, Fleet, Skip, http, pace, run, wait_for
 RATE, BURST = (200, 20) if SANITIZED else (1000, 100)
 OFFERED = 5 * RATE
 PARTS = (80, 15, 5)
-LENGTH = 20 if FULL else 8
-DOWN = 10 if FULL else 5  # seconds without Redis
-BEFORE, AFTER = (6, 8) if FULL else (3, 5)
+LENGTH = 20 if FULL else 6
+DOWN = 10 if FULL else 4  # seconds without Redis
+BEFORE, AFTER = (6, 8) if FULL else (2, 4)
 ENOUGH = 0.95 if SANITIZED else 0.99
 
 
