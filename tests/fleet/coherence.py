@@ -78,8 +78,8 @@ def check_history(history, trust=TRUST + EPSILON):
             excused += 1
         else:
             near = [round(read.begin - at, 3) for at in cuts[read.gateway] if at <= read.end]
-            wrong.append("gateway %d gave %s version %d %.3f s after a purge (%s, through gateway %d, of %.3f s) was complete, "
-                         "though it was %d when that began; %s; its last cut: %s s before"
+            wrong.append("gateway %d gave %s version %d %.3f s after a purge (%s, through gateway %d, of %.3f s) was "
+                         "complete, though it was %d when that began; %s; its last cut: %s s before"
                          % (read.gateway, read.key, read.version, read.begin - purge.end, purge.what, purge.gateway,
                             purge.end - purge.begin, floor, "HIT" if read.hit else "no HIT", near[-1] if near else "none"))
     return wrong, held, excused
@@ -107,7 +107,8 @@ def test_checker_refuses_bad_histories(_):
             ("cut off afterwards", history_of(read_at(13.0, 0, end=13.1), cuts=[13.2])),
             ("from the future", history_of(read_at(8.0, 1))),
             ("never had it", history_of(read_at(20.0, 2))),
-            ("a later purge of an older version", history_of(read_at(16.0, 0)) + [Purge(14.0, 15.0, 0, {"k": 0}, True, "tag")])):
+            ("a later purge of an older version",
+             history_of(read_at(16.0, 0)) + [Purge(14.0, 15.0, 0, {"k": 0}, True, "tag")])):
         wrong, _, _ = check_history(history)
         assert len(wrong) == 1, "%s: %s" % (name, wrong)
 
@@ -269,7 +270,8 @@ def random_operations(binary, with_cuts, seed):
         hits = sum(r.hit for r in reads)
         purges = story.purges
         cuts = sum(isinstance(e, Cut) for e in story.history) // 2
-        said = ("%d reads, %.0f %% hits, %d after a purge and right, %d excused; %d purges complete, %d partial; %d cuts; seed %d"
+        said = ("%d reads, %.0f %% hits, %d after a purge and right, %d excused; %d purges complete, %d partial; %d cuts; "
+                "seed %d"
                 % (len(reads), 100 * hits / max(1, len(reads)), held, excused, purges[200], purges[207], cuts, seed))
         assert not story.failures, "%d operations failed: %s (%s)" % (len(story.failures), story.failures[:3], said)
         assert not wrong, "%d stale reads of %s:\n        %s" % (len(wrong), said, "\n        ".join(wrong[:5]))

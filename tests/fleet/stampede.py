@@ -28,7 +28,7 @@ def everywhere(fleet, n, target, *fields):
 
 def check_all(answers, body, status=200):
     wrong = [a for a in answers if a.error or a.status != status or a.body != body]
-    assert not wrong, "%d of %d answers are not %d with the right body: %s" % (len(wrong), len(answers), status, tally(wrong))
+    assert not wrong, "%d of %d are not %d with the right body: %s" % (len(wrong), len(answers), status, tally(wrong))
 
 
 def one_cold_key(binary, routes):
@@ -136,7 +136,7 @@ def test_one_refresh_of_a_stale_key(binary):
         answers = crowd(everywhere(fleet, EACH // 5, "/swr"))
         assert not any(a.error or a.status != 200 for a in answers), tally(answers)
         quick = [a for a in answers if a.body == b"old"]
-        assert len(quick) == len(answers), "%d of %d had to wait for what is new" % (len(answers) - len(quick), len(answers))
+        assert len(quick) == len(answers), "%d of %d had to wait" % (len(answers) - len(quick), len(answers))
         for g in fleet.gateways:
             wait_for(lambda g=g: http(g.port, "GET", "/swr").body == b"new", "what is new is everywhere")
         assert fleet.origin.asked["/swr"] == 1, "%d refreshes" % fleet.origin.asked["/swr"]
