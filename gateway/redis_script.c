@@ -247,6 +247,116 @@ static const char fleet_beat[] =
          "end\n"
          "return {redis.call('ZCARD', KEYS[1]), others}\n";
 
+/*
+ * Tokens of a limit, leased; lib/token_lease.h has the rules and the proof.
+ *
+ * KEYS[1]: the bucket. ARGV:
+ *   1 parts, 2 refill   a token consists of so many parts; so many come back in a microsecond
+ *   3 burst             tokens
+ *   4 life              of a lease, in microseconds; 0: what is granted is charged at once
+ *   5 want, 6 at_least  tokens: as many as there are, or none when those are fewer
+ *   7 back, 8 stamp     tokens of an earlier lease that were not used
+ *   9 full_in           microseconds until the bucket would be full, for when it does not exist
+ *  10 owed, 11 down     tokens admitted without it in the last so many microseconds, for when it is older
+ * Answer: granted, left, microseconds until there are at_least (after a grant, until there is one),
+ * microseconds until it is full, stamp of the lease.
+ *
+ * The bucket is a line of numbers: when it was brought up to date, when it was made, the debt in parts, and
+ * pairs of what is pending: when it will be charged, tokens. Debt in parts instead of a time makes all of it
+ * whole numbers for any rate: 1,000,000 a second is one part a microsecond; 999,999 a second are 1,000,000
+ * parts a token and 999,999 a microsecond. Exact as long as parts * burst < 2^53; beyond that an operation
+ * errs by one part in 2^53 of the burst.
+ *
+ * Pending tokens of an eighth of a life are charged together, a life after the eighth has ended, so that
+ * there are ten pairs at most. A clock that was set back does not refill; one that was set forward does.
+ */
+static const char limit_take[] =
+    "local a = {}\n"
+    "for i = 1, 11 do a[i] = tonumber(ARGV[i]) end\n"
+    "local parts, refill, burst, life, want, at_least, back, stamp, full_in, owed, down = unpack(a)\n"
+    "local time = redis.call('TIME')\n"
+    "local now = time[1] * 1000000 + time[2]\n"
+    "local text = redis.call('GET', KEYS[1])\n"
+    "local at, made, debt, cells = now, now, math.min(full_in * refill, burst * parts), {}\n"
+    "local is_changed = not text\n"
+    /* what is stored, up to date */
+    "if text then\n"
+    "  local n = {}\n"
+    "  for word in string.gmatch(text, '%S+') do n[#n + 1] = tonumber(word) end\n"
+    "  local ahead = math.max(0, n[1] - now)\n"
+    "  is_changed = ahead > 0\n"
+    "  at, made, debt = n[1] - ahead, n[2] - ahead, n[3]\n"
+    "  for i = 4, #n, 2 do cells[#cells + 1] = {n[i] - ahead, n[i + 1]} end\n"
+    "end\n"
+    "while cells[1] and cells[1][1] <= now do\n"
+    "  local cell = table.remove(cells, 1)\n"
+    "  debt = math.max(0, debt - (cell[1] - at) * refill) + cell[2] * parts\n"
+    "  at = cell[1]\n"
+    "end\n"
+    "debt = math.max(0, debt - (now - at) * refill)\n"
+    /* what comes back, and what was spent elsewhere */
+    "if text and back > 0 then\n"
+    "  is_changed = true\n"
+    "  if life == 0 then debt = math.max(0, debt - math.max(0, back * parts - (now - stamp) * refill)) end\n"
+    "  for _, cell in ipairs(cells) do\n"
+    "    if cell[1] == stamp then cell[2] = math.max(0, cell[2] - back) end\n"
+    "  end\n"
+    "end\n"
+    "if text and owed > 0 and now - made >= down then\n"
+    "  is_changed = true\n"
+    "  debt = math.max(debt, math.min(debt + owed * parts, burst * parts))\n"
+    "end\n"
+    "local pending = 0\n"
+    "for _, cell in ipairs(cells) do pending = pending + cell[2] end\n"
+    /* the grant */
+    "local room = math.max(0, math.floor((burst * parts - debt) / parts) - pending)\n"
+    "local granted = math.min(want, room)\n"
+    "if granted < at_least then granted = 0 end\n"
+    "stamp = now\n"
+    "if granted > 0 then\n"
+    "  is_changed = true\n"
+    "  if life == 0 then\n"
+    "    debt = debt + granted * parts\n"
+    "  else\n"
+    "    local eighth = math.max(1, math.floor(life / 8))\n"
+    "    local last = cells[#cells]\n"
+    "    stamp = (math.floor(now / eighth) + 1) * eighth + life\n"
+    "    if last and last[1] >= stamp then\n"
+    "      stamp = last[1]\n"
+    "      last[2] = last[2] + granted\n"
+    "    else\n"
+    "      cells[#cells + 1] = {stamp, granted}\n"
+    "    end\n"
+    "    pending = pending + granted\n"
+    "  end\n"
+    "end\n"
+    /* when so many parts will have come back */
+    "local function time_to(missing)\n"
+    "  local t, d = now, debt\n"
+    "  for _, cell in ipairs(cells) do\n"
+    "    local paid = math.min(d, (cell[1] - t) * refill)\n"
+    "    if missing <= paid then break end\n"
+    "    missing, d, t = missing - paid, d - paid + cell[2] * parts, cell[1]\n"
+    "  end\n"
+    "  return t - now + math.ceil(missing / refill)\n"
+    "end\n"
+    "local left, retry = room - granted, 0\n"
+    "local needed = granted > 0 and 1 or math.max(1, at_least)\n"
+    "if left < needed then retry = time_to((needed + pending - burst) * parts + debt) end\n"
+    "local full = time_to(debt + pending * parts)\n"
+    "if is_changed and full > 0 then\n"
+    "  local line = {}\n"
+    "  for i, n in ipairs({now, made, debt}) do line[i] = string.format('%.0f', n) end\n"
+    "  for _, cell in ipairs(cells) do\n"
+    "    line[#line + 1] = string.format('%.0f %.0f', cell[1], cell[2])\n"
+    "  end\n"
+    "  redis.call('SET', KEYS[1], table.concat(line, ' '), 'PX',\n"
+    "    string.format('%.0f', math.ceil(full / 1000) + 1))\n"
+    "elseif is_changed and text then\n"
+    "  redis.call('DEL', KEYS[1])\n"
+    "end\n"
+    "return {granted, left, retry, full, stamp}\n";
+
 static const struct redis_script_text scripts[REDIS_SCRIPTS] = {
     [REDIS_CACHE_READ] = {"cache_read", cache_read},
     [REDIS_CACHE_STORE] = {"cache_store", cache_store},
@@ -254,7 +364,7 @@ static const struct redis_script_text scripts[REDIS_SCRIPTS] = {
     [REDIS_CACHE_EXTEND] = {"cache_extend", cache_extend},
     [REDIS_CACHE_PURGE] = {"cache_purge", cache_purge},
     [REDIS_FLEET_BEAT] = {"fleet_beat", fleet_beat},
-    [REDIS_LIMIT_TAKE] = {"limit_take", "return 0"},
+    [REDIS_LIMIT_TAKE] = {"limit_take", limit_take},
 };
 
 const struct redis_script_text *redis_script_text(enum redis_script s)
