@@ -254,7 +254,7 @@ const char *dlock_event_name(enum dlock_event event);
  *         "redis.call('HSET', KEYS[1], 'fence', ARGV[2], 'body', ARGV[3]) end "
  *         "return dlock_release(KEYS[2], ARGV[1])"
  */
-MUST_USE struct slice dlock_offer(struct dlock *l, const uint64_t random[2]);
+struct slice dlock_offer(struct dlock *l, const uint64_t random[2]);
 MUST_USE bool dlock_granted(struct dlock *l, int64_t fence, uint64_t sent_ns, uint64_t now_ns);
 void dlock_refused(struct dlock *l);
 
