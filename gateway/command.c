@@ -13,7 +13,7 @@
 
 #define HEALTH_TIMEOUT_MS 2000L
 
-static struct conf *load(const char *path)
+struct conf *command_load(const char *path)
 {
     struct conf_mistakes mistakes;
     struct conf *conf = conf_load(path, &mistakes);
@@ -38,7 +38,7 @@ static void look_up(const struct conf_server *s)
 
 int command_check(const char *conf_path, bool resolve)
 {
-    struct conf *conf = load(conf_path);
+    struct conf *conf = command_load(conf_path);
     if (!conf)
         return EXIT_FAILURE;
     for (size_t i = 0; resolve && i < conf->nbackends; i++)
@@ -52,7 +52,7 @@ int command_check(const char *conf_path, bool resolve)
 
 int command_dump(const char *conf_path)
 {
-    struct conf *conf = load(conf_path);
+    struct conf *conf = command_load(conf_path);
     if (!conf)
         return EXIT_FAILURE;
     conf_dump(conf, stdout);
@@ -103,7 +103,7 @@ static long ask(const struct conf_listen *l)
 
 int command_healthcheck(const char *conf_path)
 {
-    struct conf *conf = load(conf_path);
+    struct conf *conf = command_load(conf_path);
     if (!conf)
         return EXIT_FAILURE;
     if (!conf->admin.listen.address) {

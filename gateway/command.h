@@ -1,5 +1,6 @@
 /*
- * command.h: what `tollgate` can do beside serving. Each function is one command and gives its exit status.
+ * command.h: what `tollgate` can do beside serving. Each function is one command and gives its exit
+ * status; redis_check.h has one more.
  */
 #ifndef GATEWAY_COMMAND_H
 #define GATEWAY_COMMAND_H
@@ -7,6 +8,10 @@
 #include "lib/check.h"
 
 #include <stdbool.h>
+
+/* The configuration, or NULL; what is wrong with it on stderr. conf_free frees it. */
+struct conf;
+MUST_USE struct conf *command_load(const char *conf_path);
 
 /* Every mistake on stderr, "file:line: reason"; 1 when there is any. RESOLVE: names of servers are looked up
  * too, and one that is not found is a warning. */

@@ -7,6 +7,7 @@
 #include "gateway/command.h"
 #include "gateway/control.h"
 #include "gateway/demo.h"
+#include "gateway/redis_check.h"
 
 #define DEFAULT_CONF "/etc/tollgate/tollgate.conf"
 
@@ -16,6 +17,7 @@ struct options {
     const char *name; /* NULL: not given */
     const char *attributes;
     bool resolve;
+    bool json;
 };
 
 static int run(const struct options *o)
@@ -36,6 +38,11 @@ static int dump(const struct options *o)
 static int healthcheck(const struct options *o)
 {
     return command_healthcheck(o->conf);
+}
+
+static int redis_check(const struct options *o)
+{
+    return command_redis_check(o->conf, o->json);
 }
 
 static int demo(const struct options *o)
@@ -65,6 +72,7 @@ static const struct command {
     {"check", check, "test the configuration; --resolve also looks the servers' names up"},
     {"dump", dump, "print the effective configuration"},
     {"healthcheck", healthcheck, "ask the running gateway's admin port; exit 0 when it is alive"},
+    {"redis-check", redis_check, "look at the Redis nodes; exit 0 when all can be used (--json)"},
     {"demo", demo, "a small backend to try things with (--listen ADDRESS --name NAME)"},
     {"make-key", make_key, "a new API key (--name WHO --attributes \"plan=gold\")"},
     {"version", version, "version, build and libraries (also -V)"},
@@ -102,15 +110,11 @@ static int misuse(const char *what)
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"conf", required_argument, NULL, 'c'},
-        {"check", no_argument, NULL, 't'},
-        {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},
-        {"listen", required_argument, NULL, 'l'},
-        {"name", required_argument, NULL, 'n'},
-        {"resolve", no_argument, NULL, 'r'},
-        {"attributes", required_argument, NULL, 'a'},
-        {NULL, 0, NULL, 0},
+        {"conf", required_argument, NULL, 'c'},       {"check", no_argument, NULL, 't'},
+        {"version", no_argument, NULL, 'V'},          {"help", no_argument, NULL, 'h'},
+        {"listen", required_argument, NULL, 'l'},     {"name", required_argument, NULL, 'n'},
+        {"resolve", no_argument, NULL, 'r'},          {"json", no_argument, NULL, 'j'},
+        {"attributes", required_argument, NULL, 'a'}, {NULL, 0, NULL, 0},
     };
     struct options o = {.conf = DEFAULT_CONF, .listen = "127.0.0.1:9000", .attributes = ""};
     const char *name = "run";
@@ -140,6 +144,9 @@ int main(int argc, char **argv)
             break;
         case 'r':
             o.resolve = true;
+            break;
+        case 'j':
+            o.json = true;
             break;
         default:
             return misuse("unknown option");

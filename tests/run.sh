@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run suites (unit, e2e, raw, cache, protect, fleet, soak) of the build in $BUILD and close with one line of counts.
+# Run suites (unit, e2e, raw, cache, redis, protect, fleet, soak) of the build in $BUILD and close with one line of counts.
 set -u
 BUILD=${BUILD:-build}
 export BUILD
@@ -48,6 +48,7 @@ for suite in "$@"; do
         run cache/conformance timeout 300 python3 tests/cache/conformance.py "$BUILD/tollgate"
         run cache/stampede timeout 300 python3 tests/cache/stampede.py "$BUILD/tollgate"
         ;;
+    redis) run redis/check timeout 120 python3 tests/redis/check.py "$BUILD/tollgate" ;;
     protect) run protect/numbers timeout 300 sh tests/protect/run.sh ;;
     fleet)
         for story in stampede limits faults coherence ring; do
