@@ -92,7 +92,7 @@ static size_t middle_clock(const struct redis_report *r)
         for (size_t j = 0; j < r->conf->nnodes; j++)
             before +=
                 tells_time(&r->probes[j]) && (r->probes[j].ahead_us < r->probes[i].ahead_us ||
-                                              (r->probes[j].ahead_us == r->probes[i].ahead_us && j < i));
+                                              (j < i && r->probes[j].ahead_us == r->probes[i].ahead_us));
         if (tells_time(&r->probes[i]) && before == (n - 1) / 2)
             return i;
     }
