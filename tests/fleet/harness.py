@@ -276,7 +276,8 @@ class Gateway(Process):
 
 def redis_conf(ports, more=""):
     nodes = ", ".join('"127.0.0.1:%d"' % port for port in ports)
-    return f'redis {{ nodes = {{{nodes}}}  timeout = 50ms  trust = 3s  lock_ttl = 3s  prefix = "t"  {more} }}\n'
+    timeout = "" if "timeout" in more else "timeout = 50ms"
+    return f'redis {{ nodes = {{{nodes}}}  {timeout}  trust = 3s  lock_ttl = 3s  prefix = "t"  {more} }}\n'
 
 
 class Fleet:
