@@ -38,12 +38,10 @@
 #define NO_ANSWER         INT64_MIN
 
 static const char *const scripts[DLOCK_SCRIPTS] = {
-    [DLOCK_ACQUIRE] =
-        DLOCK_LUA_FUNCTIONS "local fence, holder_ms = dlock_acquire(KEYS[1], KEYS[2], ARGV[1], ARGV[2])\n"
-                            "return fence or -math.max(holder_ms, 0)\n",
-    [DLOCK_RAISE] = DLOCK_LUA_FUNCTIONS "return dlock_raise(KEYS[1], KEYS[2], ARGV[1], ARGV[2])\n",
-    [DLOCK_EXTEND] = DLOCK_LUA_FUNCTIONS "return dlock_extend(KEYS[1], ARGV[1], ARGV[2])\n",
-    [DLOCK_RELEASE] = DLOCK_LUA_FUNCTIONS "return dlock_release(KEYS[1], ARGV[1])\n",
+    [DLOCK_ACQUIRE] = DLOCK_LUA_ACQUIRE,
+    [DLOCK_RAISE] = DLOCK_LUA_RAISE,
+    [DLOCK_EXTEND] = DLOCK_LUA_EXTEND,
+    [DLOCK_RELEASE] = DLOCK_LUA_RELEASE,
 };
 
 static const char *const state_names[DLOCK_STATES] = {"free", "acquiring", "held", "lost", "releasing"};

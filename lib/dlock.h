@@ -22,6 +22,7 @@
  *         case DLOCK_DID_FAIL:    the nodes do not answer: go on without
  *         case DLOCK_DID_LOSE:    stop(ctx); dlock_release(l);
  *         case DLOCK_DID_END:     free(l), or dlock_acquire once more
+ *         }
  *     }
  *
  *     struct dlock_node node = {.eval = eval, .ctx = link};
@@ -235,16 +236,16 @@ const char *dlock_event_name(enum dlock_event event);
  * node only. `struct slice token = dlock_offer(l, random)` makes a token and turns FREE to ACQUIRING; the
  * script has it among its arguments, and then exactly one of:
  *
- *     dlock_granted(l, fence, sent_ns, now_ns)   it returned a fencing number. True: HELD. False: it is no
- * such number, or came too late; the lock is RELEASING. dlock_refused(l)                           it did not
- * take the lock: FREE, without DID_END dlock_release(l)                           it was not answered, or the
- * lock is not wanted any more
+ *     dlock_granted(l, fence, sent_ns, now_ns)  it returned a fencing number; true: HELD; false: the
+ *                                               number is none, or came too late, and it is RELEASING
+ *     dlock_refused(l)                          it did not take the lock: FREE, without DID_END
+ *     dlock_release(l)                          it was not answered, or the lock is not wanted any more
  *
  * SENT_NS is when the script was sent (for the first time). No event is told for them but DID_END after a
  * release.
  *
  *     static const char lua[] = DLOCK_LUA_FUNCTIONS
- *         "local object = redis.call('GET', KEYS[1]) if object then return object end "
+ *         "local object = redis.call('HGET', KEYS[1], 'body') if object then return object end "
  *         "local fence, holder_ms = dlock_acquire(KEYS[2], KEYS[3], ARGV[1], ARGV[2]) "
  *         "if fence then return {1, fence} end return {0, holder_ms}";
  *
@@ -267,11 +268,12 @@ struct slice dlock_token(const struct dlock *l);
  * Text, to be put in front of a script; Redis 6 and 7, Valkey (scripts are replicated by their effects, so a
  * write may follow TIME). Keys that a script touches have to be among its KEYS, in a cluster in one slot.
  *
- *     dlock_acquire(lock_key, fence_key, token, ttl_ms)   the fencing number, a whole Lua number; or false
- * and what PTTL says of the present holder dlock_raise(lock_key, fence_key, token, fence)      1, and the
- * counter is at FENCE at least; 0 without any effect when the key has not the token dlock_extend(lock_key,
- * token, ttl_ms)               1; or 0 likewise dlock_release(lock_key, token)                      1; or 0
- * likewise
+ *     dlock_acquire(lock_key, fence_key, token, ttl_ms)  the fencing number, a whole Lua number; or false
+ *                                                        and what PTTL says of the present holder
+ *     dlock_raise(lock_key, fence_key, token, fence)     1: the counter is at FENCE at least; 0, and nothing
+ *                                                        is done, when the key has not the token
+ *     dlock_extend(lock_key, token, ttl_ms)              1; or 0 likewise
+ *     dlock_release(lock_key, token)                     1; or 0 likewise
  *
  * A number becomes text by string.format('%.0f', fence): tostring would round it.
  */
@@ -301,7 +303,15 @@ struct slice dlock_token(const struct dlock *l);
     "  return redis.call('DEL', lock_key)\n"                                                                 \
     "end\n"
 
-/* The scripts of enum dlock_script, whole. */
+/* The scripts of enum dlock_script, whole: as literals, and one of them. */
+#define DLOCK_LUA_ACQUIRE                                                                                    \
+    DLOCK_LUA_FUNCTIONS                                                                                      \
+    "local fence, holder_ms = dlock_acquire(KEYS[1], KEYS[2], ARGV[1], ARGV[2])\n"                           \
+    "return fence or -math.max(holder_ms, 0)\n"
+#define DLOCK_LUA_RAISE   DLOCK_LUA_FUNCTIONS "return dlock_raise(KEYS[1], KEYS[2], ARGV[1], ARGV[2])\n"
+#define DLOCK_LUA_EXTEND  DLOCK_LUA_FUNCTIONS "return dlock_extend(KEYS[1], ARGV[1], ARGV[2])\n"
+#define DLOCK_LUA_RELEASE DLOCK_LUA_FUNCTIONS "return dlock_release(KEYS[1], ARGV[1])\n"
+
 const char *dlock_script_text(enum dlock_script script);
 
 #endif

@@ -64,6 +64,7 @@ struct plan {
     int n;
     bool loses_data;
     unsigned loss, silence; /* of 1000 */
+    unsigned care, haste;   /* of 1000: that a holder extends when it is time, and gives back, each time */
     uint64_t slow_ns;       /* a message takes up to this long, some ten times */
     uint64_t seed;
 };
@@ -206,7 +207,8 @@ static void changed(void *ctx, struct dlock *l, enum dlock_event event)
     w->refused += event == DLOCK_DID_REFUSE;
     w->failed += event == DLOCK_DID_FAIL;
     if (event == DLOCK_DID_END)
-        c->wait_until_ns = w->now_ns + dlock_backoff_ns(l, random_next(&w->random));
+        c->wait_until_ns =
+            w->now_ns + (chance(w, 300) ? dlock_backoff_ns(l, random_next(&w->random)) : below(w, MS));
 }
 
 static void act(struct world *w, struct client *c)
@@ -214,14 +216,14 @@ static void act(struct world *w, struct client *c)
     const uint64_t random[2] = {random_next(&w->random), random_next(&w->random)};
     if (w->now_ns < c->paused_until_ns)
         return;
-    if (chance(w, 1))
+    if (chance(w, 3))
         c->paused_until_ns = w->now_ns + below(w, 3 * TTL_MS * MS);
     if (w->now_ns >= dlock_next_ns(&c->l))
         dlock_tick(&c->l, w->now_ns);
-    if (w->now_ns >= dlock_renew_ns(&c->l) && chance(w, 900))
+    if (w->now_ns >= dlock_renew_ns(&c->l) && chance(w, w->plan->care))
         ck_assert(dlock_extend(&c->l, w->now_ns) || w->now_ns >= dlock_until_ns(&c->l));
     enum dlock_state state = dlock_state(&c->l);
-    if (state == DLOCK_LOST || (state == DLOCK_HELD && chance(w, 20)) ||
+    if (state == DLOCK_LOST || (state == DLOCK_HELD && chance(w, w->plan->haste)) ||
         (state == DLOCK_ACQUIRING && !c->is_offering && chance(w, 2)))
         dlock_release(&c->l);
     if (state != DLOCK_FREE || w->now_ns < c->wait_until_ns)
@@ -302,23 +304,24 @@ static void live(const struct plan *plan)
                "apart %u\n",
                plan->n, (unsigned long long)plan->seed, w.acquired, w.refused, w.failed, w.lost, w.extended,
                w.offered, w.stray, w.apart);
-    ck_assert(w.acquired > 50 && w.refused > 50 && w.lost > 5 && w.extended > 20 && w.stray > 5);
+    ck_assert(w.acquired > 50 && w.refused > 50 && w.lost > 5 && w.extended > 5 && w.stray > 5);
 }
 
 static const struct plan plans[] = {
-    {.n = 1, .loss = 10, .silence = 5, .slow_ns = 2 * MS},
-    {.n = 1, .loss = 50, .silence = 20, .slow_ns = 10 * MS},
-    {.n = 1, .loss = 20, .silence = 5, .slow_ns = 3 * MS, .loses_data = true},
-    {.n = 3, .loss = 10, .silence = 5, .slow_ns = 2 * MS},
-    {.n = 3, .loss = 30, .silence = 20, .slow_ns = 5 * MS},
-    {.n = 4, .loss = 20, .silence = 5, .slow_ns = 3 * MS},
-    {.n = 5, .loss = 10, .silence = 5, .slow_ns = 2 * MS},
-    {.n = 5, .loss = 50, .silence = 20, .slow_ns = 5 * MS},
+    {.n = 1, .loss = 10, .silence = 5, .slow_ns = 2 * MS, .care = 900, .haste = 20},
+    {.n = 1, .loss = 10, .silence = 5, .slow_ns = 2 * MS, .care = 10, .haste = 2},
+    {.n = 1, .loss = 50, .silence = 20, .slow_ns = 10 * MS, .care = 30, .haste = 10},
+    {.n = 1, .loss = 20, .silence = 5, .slow_ns = 3 * MS, .care = 900, .haste = 20, .loses_data = true},
+    {.n = 3, .loss = 10, .silence = 5, .slow_ns = 2 * MS, .care = 900, .haste = 20},
+    {.n = 3, .loss = 30, .silence = 20, .slow_ns = 5 * MS, .care = 20, .haste = 5},
+    {.n = 4, .loss = 20, .silence = 5, .slow_ns = 3 * MS, .care = 900, .haste = 20},
+    {.n = 5, .loss = 10, .silence = 5, .slow_ns = 2 * MS, .care = 20, .haste = 5},
+    {.n = 5, .loss = 50, .silence = 20, .slow_ns = 5 * MS, .care = 900, .haste = 20},
 };
 
 START_TEST(at_most_one_holds_it)
 {
-    for (uint64_t seed = 1; seed <= 8; seed++) {
+    for (uint64_t seed = 1; seed <= 12; seed++) {
         struct plan plan = plans[_i];
         plan.seed = seed;
         live(&plan);
