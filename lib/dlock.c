@@ -411,6 +411,13 @@ void dlock_refused(struct dlock *l)
     enter(l, DLOCK_FREE, DLOCK_DID_NOTHING);
 }
 
+void dlock_released(struct dlock *l)
+{
+    CHECK(l->setup.n == 1);
+    l->setup.nodes[0].vote = DLOCK_NO;
+    dlock_release(l);
+}
+
 struct slice dlock_token(const struct dlock *l)
 {
     return (struct slice){l->token, DLOCK_TOKEN_LEN};

@@ -254,10 +254,13 @@ const char *dlock_event_name(enum dlock_event event);
  *         "if tonumber(ARGV[2]) >= tonumber(redis.call('HGET', KEYS[1], 'fence') or 0) then "
  *         "redis.call('HSET', KEYS[1], 'fence', ARGV[2], 'body', ARGV[3]) end "
  *         "return dlock_release(KEYS[2], ARGV[1])"
+ *
+ * after whose answer dlock_released(l) does what dlock_release does, but sends nothing.
  */
 struct slice dlock_offer(struct dlock *l, const uint64_t random[2]);
 MUST_USE bool dlock_granted(struct dlock *l, int64_t fence, uint64_t sent_ns, uint64_t now_ns);
 void dlock_refused(struct dlock *l);
+void dlock_released(struct dlock *l);
 
 /* The token of the present acquisition. */
 struct slice dlock_token(const struct dlock *l);

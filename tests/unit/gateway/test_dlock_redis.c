@@ -302,6 +302,9 @@ START_TEST(in_one_round_trip)
     char fence[24];
     snprintf(fence, sizeof(fence), "%lld", (long long)dlock_fence(&l));
     ck_assert_int_eq(NUMBER("EVAL", store, "2", "object", "k", token.p, fence, "new"), 1);
+    dlock_released(&l);
+    dlock_tick(&l, clock_now_ns());
+    ck_assert(told == DLOCK_DID_END && dlock_state(&l) == DLOCK_FREE);
     ck_assert_int_eq(NUMBER("EVAL", store, "2", "object", "k", "old", "17", "old"), 0);
     r = command(WORDS("EVAL", look_up, "3", "object", "k", "fence", "other", "60000"));
     ck_assert_str_eq(r->str, "new");

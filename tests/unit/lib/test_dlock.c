@@ -497,6 +497,15 @@ START_TEST(adopted_from_a_script)
     release(&a);
     serve(&a, 0);
     EXPECT(&a, DLOCK_FREE, DLOCK_DID_END);
+    /* Given back by a script as well, while an extension is out. */
+    dlock_offer(&a.l, random);
+    ck_assert(dlock_granted(&a.l, 78, now_ns, now_ns));
+    extend(&a);
+    dlock_released(&a.l);
+    EXPECT(&a, DLOCK_RELEASING, DLOCK_DID_NOTHING);
+    ck_assert_int_eq(a.wires[0].n, 1);
+    answer(take(&a, 0, DLOCK_EXTEND), 0);
+    EXPECT(&a, DLOCK_FREE, DLOCK_DID_END);
     /* Too late, no number, not answered: given back in case. */
     static const int64_t fences[] = {77, 0, -5, DLOCK_FENCE_MAX + 1};
     for (int i = 0; i < 5; i++) {
