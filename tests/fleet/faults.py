@@ -18,7 +18,6 @@ import json
 import random
 import shutil
 import subprocess
-import threading
 import time
 
 from harness import FULL, SANITIZED, WAIT, Ask, Fleet, Reply, Skip, crowd, http, metric, pace, run, tally, wait_for
@@ -256,7 +255,8 @@ def breaker_state(gateway):
 
 
 def opened(binary, share):
-    """The origin fails through the first gateway; what the others do with a first request, and with a tenth."""
+    """The origin fails through the first gateway; how many failures of its own the second needs then, and its
+    statuses."""
     backend = ('breaker { window = 10s  min_requests = 5  consecutive = 5  open_for = 30s  share = %s }' % share)
     with start(binary, backend=backend) as fleet:
         fleet.origin.script = lambda request: Reply(b"bad", status=500)
@@ -265,9 +265,8 @@ def opened(binary, share):
             http(first.port, "GET", "/plain/x")
         assert http(first.port, "GET", "/plain/x").status == 503, breaker_state(first)
         statuses = []
-        gate = threading.Event()
         for _ in range(30):
-            gate.wait(0.1)  # the word spreads, and each of these is a failure of its own too
+            time.sleep(0.1)  # the word spreads, and each of these is a failure of its own too
             statuses.append(http(second.port, "GET", "/plain/x").status)
             if statuses[-1] == 503:
                 break

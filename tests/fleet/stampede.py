@@ -131,7 +131,8 @@ def test_one_refresh_of_a_stale_key(binary):
         old = Reply(b"old", "Cache-Control: max-age=60, stale-while-revalidate=600", "Age: 100")
         fleet.origin.script = lambda request: old
         http(fleet.gateways[0].port, "GET", "/swr")
-        wait_for(lambda: http(fleet.gateways[1].port, "GET", "/swr").has("X-Cache", "STALE"), "the second gateway has it too")
+        second = fleet.gateways[1]
+        wait_for(lambda: http(second.port, "GET", "/swr").has("X-Cache", "STALE"), "the second gateway has it too")
         wait_for(lambda: all(g.cache("flights") == 0 for g in fleet.gateways), "no refresh is under way")
         fleet.origin.asked.clear()
         fleet.origin.script = lambda request: Reply(b"new", FRESH, delay=0.5)
