@@ -318,9 +318,10 @@ class Fleet:
             if node.is_running():
                 wait_for(lambda node=node: node.clients() >= links and node.clients("pubsub") >= len(running),
                          "all gateways are connected to " + node.name)
-        if metric(running[0], "tollgate_fleet_gateways") is not None:
-            wait_for(lambda: all(metric(g, "tollgate_fleet_gateways") == len(running) for g in running),
-                     "gateways that know of each other")
+        nodes = sum(n.is_running() for n in self.nodes)
+        for g in running:
+            wait_for(lambda g=g: metric(g, "tollgate_redis_up") == nodes, "a gateway that hears all nodes")
+            wait_for(lambda g=g: metric(g, "tollgate_gateways") == len(running), "gateways that know of each other")
 
     def __enter__(self):
         return self
