@@ -177,11 +177,12 @@ void fleet_follow_purge(struct fleet_node *node, struct slice sender, struct sli
     bool soft;
     if (!fleet_digits(&text, 16, &number) || !read_kind(&text, &kind, &soft))
         return;
+    /* The own one too: what was read meanwhile from a node that had not done it yet is in memory again. */
+    object_store_purge(f->setup.store, kind, text, soft);
     if (slice_eq(sender, slice_of(f->id))) {
         fleet_take_answer(f, number);
         return;
     }
-    object_store_purge(f->setup.store, kind, text, soft);
     snprintf(channel, sizeof(channel), "%s:answers:%.*s", f->conf->prefix, SLICE_ARG(sender));
     snprintf(digits, sizeof(digits), "%016llx", (unsigned long long)number);
     const struct slice words[] = {SLICE("PUBLISH"), slice_of(channel), slice_of(digits)};
