@@ -331,7 +331,8 @@ def test_a_purge_that_does_not_reach_a_gateway(binary):
             assert reads[2]("/a") != 1, "complete after %.1f s, but what was cut off gives what is gone" % took
         else:
             assert got.status == 207 and got.json["complete"] is False, (got.status, got.json)
-        assert reads[0]("/a") == 2 and reads[1]("/a") == 2
+        now = reads[0]("/a")
+        assert now > 1 and reads[1]("/a") == now
         wait_for(lambda: reads[2]("/a") != 1, "the gateway that is cut off fetches anew", TRUST + EPSILON)
         return "%d after %.1f s" % (got.status, took)
 
