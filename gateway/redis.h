@@ -40,19 +40,21 @@ struct redis_setup {
     uint64_t seed;
 };
 
-/* No node has an address yet, unless it is written as a number or is a unix socket. NULL: memory is short. */
+/* No node has an address yet, unless it is written as a number or is a unix socket. NULL: memory is short, or
+ * what CONF says of TLS cannot be used (which redis_tls_new, tried with it beforehand, puts into words). */
 MUST_USE struct redis *redis_new(const struct redis_setup *setup);
 
-/* The loop has to turn until its handles are closed. NULL is allowed. */
+/* Calls that are under way are forgotten. From a function it has called, too, but for is_barred. The loop has
+ * to turn until its handles are closed. NULL is allowed. */
 void redis_free(struct redis *r);
 
 /* Node I of CONF, as a link wants it; lent by CONF. Without address where its name has to be resolved. */
 void redis_node_of(const struct conf_redis *conf, size_t i, struct redis_node *out);
 
-/* NULL: no TLS. */
+/* What its links share; lent. NULL: no TLS. */
 const struct redis_tls *redis_tls_of(const struct redis *r);
 
-/* Where node I is now: a numeric address. A connection to another address is ended. */
+/* Where node I is now: a numeric address, NULL: nobody knows. A connection to another address is ended. */
 void redis_set_address(struct redis *r, size_t i, const char *address);
 
 /* The node for what HASH stands for: of those that can be used, the first on the ring. REDIS_NONE: there is
@@ -64,13 +66,16 @@ bool redis_is_up(const struct redis *r, size_t i);
 
 struct redis_link_stats redis_node_stats(const struct redis *r, size_t i);
 
+/* Why it went down, or could not be connected to, when it last did; lent. */
+const char *redis_node_why(const struct redis *r, size_t i);
+
 struct redis_words {
     const struct slice *at;
     int n;
 };
 
-/* Run SCRIPT on node I. False: the node cannot be asked; DONE is not called then. Nothing that is given is
- * kept. */
+/* Run SCRIPT on node I. False: the node cannot be asked, or KEYS and ARGS are more than REDIS_WORDS_MAX - 3;
+ * DONE is not called then. Nothing that is given is kept. Who is barred is for redis_node_for to know. */
 MUST_USE bool redis_eval(struct redis *r, size_t i, struct redis_call *call, enum redis_script script,
                          struct redis_words keys, struct redis_words args);
 

@@ -308,14 +308,15 @@ static void take_reply(struct redis_link *l, const struct redis_reply *v)
             go_down(l, "a reply that nobody has asked for");
         return;
     }
-    struct redis_call *call = take_oldest(l);
     if (l->state != REDIS_UP) {
+        take_oldest(l);
         take_greeting(l, v);
         return;
     }
     l->stats.answered++;
     if (v->kind == REDIS_FAILED && l->setup.failed)
         l->setup.failed(l->setup.ctx, v->text);
+    struct redis_call *call = l->is_closing ? NULL : take_oldest(l);
     if (call)
         call->done(call, v);
 }
