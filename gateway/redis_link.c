@@ -489,5 +489,8 @@ const char *redis_link_why(const struct redis_link *l)
 
 struct redis_link_stats redis_link_stats(const struct redis_link *l)
 {
-    return l->stats;
+    struct redis_link_stats stats = l->stats;
+    if (l->connection)
+        stats.writes += redis_connection_writes(l->connection);
+    return stats;
 }

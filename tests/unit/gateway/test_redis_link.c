@@ -276,7 +276,8 @@ START_TEST(many_commands_share_a_write)
     TURN(&w.world, many[MANY - 1].done);
     for (int i = 0; i < MANY; i++)
         ck_assert(many[i].done == 1 && many[i].integer == i + 1);
-    ck_assert_uint_lt(redis_link_stats(w.link).writes - writes, 20);
+    writes = redis_link_stats(w.link).writes - writes;
+    ck_assert(writes > 0 && writes < 20);
     end(&w);
 }
 END_TEST
