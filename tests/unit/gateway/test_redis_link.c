@@ -461,30 +461,49 @@ END_TEST
 
 /* ---- a server that is none ---- */
 
+/* A link of SETUP that hears TEXT goes down for it. */
+static void check_goes_down(int door, struct redis_link_setup setup, const char *text)
+{
+    struct one w;
+    begin_with(&w, setup);
+    int conn = accept(door, NULL, NULL);
+    ck_assert(write(conn, text, strlen(text)) > 0);
+    TURN(&w.world, redis_link_state(w.link) == REDIS_DOWN);
+    ck_assert_str_ne(redis_link_why(w.link), "");
+    end(&w);
+    close(conn);
+}
+
 START_TEST(what_makes_no_sense)
 {
-    static const char *const nonsense[] = {"HTTP/1.1 400 Bad Request\r\n\r\n",
-                                           "$-5\r\n",
-                                           "*-7\r\n",
-                                           ":\r\n",
-                                           "+OK\r\n+PONG\r\n+PONG\r\n+PONG\r\n",
-                                           "$999999999999\r\n",
-                                           "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n"};
+    static const char *const to_all[] = {"HTTP/1.1 400 Bad Request\r\n\r\n",
+                                         "$-5\r\n",
+                                         "*-7\r\n",
+                                         ":\r\n",
+                                         "+OK\r\n+PONG\r\n+PONG\r\n+PONG\r\n",
+                                         "+PONG\r\n+PONG\r\n",
+                                         "-NOAUTH Authentication required.\r\n",
+                                         "$999999999999\r\n",
+                                         "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n"};
+    static const char *const to_subscribers[] = {
+        "+PONG\r\n*0\r\n",
+        "+PONG\r\n-ERR unknown command\r\n",
+        "+PONG\r\n*3\r\n:1\r\n:2\r\n:3\r\n",
+        "+PONG\r\n*1\r\n$7\r\nmessage\r\n",
+        "+PONG\r\n*3\r\n$7\r\nmessage\r\n:1\r\n$-1\r\n",
+        "+PONG\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n",
+        "+PONG\r\n*1\r\n$9\r\nsubscribe\r\n*1\r\n$9\r\nsubscribe\r\n*1\r\n$9\r\nsubscribe\r\n",
+    };
     uint16_t port = 0;
     int door = open_door(&port);
-    for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++) {
-        struct redis_node node = {
-            .name = "n", .address = "127.0.0.1", .port = port, .connect_ms = 60, .command_ms = 60};
-        struct one w;
-        begin(&w, &node);
-        int conn = accept(door, NULL, NULL);
-        ck_assert(write(conn, nonsense[i], strlen(nonsense[i])) > 0);
-        uint64_t until = clock_now_ns() + 40 * MS;
-        while (clock_now_ns() < until)
-            uv_run(&w.world.loop, UV_RUN_ONCE);
-        end(&w);
-        close(conn);
+    struct redis_node node = {
+        .name = "n", .address = "127.0.0.1", .port = port, .connect_ms = 60, .command_ms = 60};
+    for (size_t i = 0; i < sizeof(to_all) / sizeof(to_all[0]); i++) {
+        check_goes_down(door, (struct redis_link_setup){.node = &node}, to_all[i]);
+        check_goes_down(door, subscription_of(&node), to_all[i]);
     }
+    for (size_t i = 0; i < sizeof(to_subscribers) / sizeof(to_subscribers[0]); i++)
+        check_goes_down(door, subscription_of(&node), to_subscribers[i]);
     close(door);
 }
 END_TEST
