@@ -2,7 +2,7 @@
  * load.c: the client of the bench. One thread, one epoll set, one kind of request; every answer is checked.
  *
  *     load --port P --path /b/128 --expect 128 [--connections 64] [--requests 10000] [--post SIZE] [--close]
- *          [--rate R] [--hold] [--refused]
+ *          [--rate R] [--hold] [--refused] [--keys N]
  *
  * Without --rate the loop is closed: each connection sends its next request when its answer is complete. With
  * --rate it is open: request i is due at start + i/R whatever became of those before; when no connection is
@@ -14,7 +14,7 @@
  * An answer is good when its status is 200, its Content-Length is --expect and its bytes are the pattern
  * (pattern.h) with nothing after them; with --refused, when its status is 429 and it has as many bytes as it
  * says, whichever. Anything else is an error: the connection is replaced and the request
- * not repeated. Prints one line of JSON.
+ * not repeated. With --keys requests go round N targets, which differ in their query. Prints one line of JSON.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -37,12 +37,14 @@
 
 #define ANSWER_HEAD_MAX 2048
 #define READ_MAX        65536
+#define KEY             "?00000000" /* behind the path; as many digits as KEY_DIGITS */
+#define KEY_DIGITS      8
 #define SILENCE_MS      10000 /* nothing at all happened for so long: what is under way has failed */
 
 struct options {
     uint16_t port;
     const char *path;
-    uint64_t expect, requests, post, rate;
+    uint64_t expect, requests, post, rate, keys;
     unsigned connections;
     bool has_post, is_close, is_hold, is_refused;
 };
@@ -67,6 +69,8 @@ struct load {
     int epoll, timer;
     char head[512];
     size_t head_len;
+    uint64_t next_key;
+    char *key; /* in the head: the digits of the next request's key; NULL: all ask for the same */
     struct conn *conns, *free;
     uint64_t started, done, errors; /* requests */
     uint64_t start_ns;
@@ -145,10 +149,20 @@ static bool dial(struct load *l, struct conn *c)
     return true;
 }
 
+/* The next request is for another key than this one. */
+static void set_key(struct load *l)
+{
+    uint64_t key = l->next_key++ % l->o.keys;
+    for (int i = KEY_DIGITS; i-- > 0; key /= 10)
+        l->key[i] = (char)('0' + key % 10);
+}
+
 /* Send what is left of the request. On a connection that is not yet established the kernel says EAGAIN. */
 static void send_request(struct load *l, struct conn *c)
 {
     uint64_t total = l->head_len + l->o.post;
+    if (l->key && c->sent == 0)
+        set_key(l);
     while (c->sent < total) {
         size_t in_head = c->sent < l->head_len ? l->head_len - (size_t)c->sent : 0;
         uint64_t body_at = in_head ? 0 : c->sent - l->head_len;
@@ -368,6 +382,7 @@ static struct options parse(int argc, char **argv)
         {"close", no_argument, NULL, 'x'},
         {"hold", no_argument, NULL, 'h'},
         {"refused", no_argument, NULL, 'f'},
+        {"keys", required_argument, NULL, 'k'},
         {NULL, 0, NULL, 0},
     };
     struct options o = {.path = "/b/128", .expect = 128, .requests = 10000, .connections = 64};
@@ -390,6 +405,8 @@ static struct options parse(int argc, char **argv)
             o.is_close = true;
         else if (c == 'f')
             o.is_refused = true;
+        else if (c == 'k')
+            o.keys = strtoull(optarg, NULL, 10);
         else if (c == 'h')
             o.is_hold = true;
         else
@@ -409,8 +426,9 @@ static void build_head(struct load *l)
         snprintf(length, sizeof(length), "Content-Length: %llu\r\n", (unsigned long long)l->o.post);
     l->head_len = (size_t)snprintf(
         l->head, sizeof(l->head),
-        "%s %s HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: load\r\nAccept: */*\r\n%s%s\r\n",
-        l->o.has_post ? "POST" : "GET", l->o.path, length, l->o.is_close ? "Connection: close\r\n" : "");
+        "%s %s%s HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: load\r\nAccept: */*\r\n%s%s\r\n",
+        l->o.has_post ? "POST" : "GET", l->o.path, l->o.keys ? KEY : "", length, l->o.is_close ? "Connection: close\r\n" : "");
+    l->key = l->o.keys ? strstr(l->head, KEY) + 1 : NULL;
     if (l->head_len >= sizeof(l->head)) {
         fprintf(stderr, "load: the path is too long\n");
         exit(2);
