@@ -1,6 +1,8 @@
 /* client_key.c: see client_key.h. */
 #include "gateway/client_key.h"
 
+#include <openssl/evp.h>
+
 #include "gateway/exchange.h"
 #include "lib/hash.h"
 
@@ -51,4 +53,36 @@ struct client_key client_key_of(struct exchange *x, const struct conf_keys *keys
     }
     XXH128_hash_t h = XXH3_128bits_withSecret(parts, n * sizeof(parts[0]), secret, CLIENT_KEY_SECRET);
     return (struct client_key){h.high64, h.low64};
+}
+
+/* With its kind and length, so that no two lists of parts read the same. */
+static bool add_part(EVP_MD_CTX *md, char kind, struct slice value)
+{
+    uint64_t len = value.len;
+    return EVP_DigestUpdate(md, &kind, 1) && EVP_DigestUpdate(md, &len, sizeof(len)) &&
+           EVP_DigestUpdate(md, value.p, value.len);
+}
+
+static bool add_parts(EVP_MD_CTX *md, struct exchange *x, const struct conf_keys *keys)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < keys->n && i < CLIENT_KEY_PARTS; i++) {
+        struct ip ip = masked(x->record.client_ip, keys);
+        struct slice value;
+        bool has = part_value(x, &keys->at[i], &value);
+        ok = add_part(md, has ? 'v' : 'a', has ? value : (struct slice){(const char *)ip.b, sizeof(ip.b)});
+    }
+    return ok;
+}
+
+bool client_key_shared(struct exchange *x, const struct conf_keys *keys, uint64_t id, struct client_key *key)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    bool ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) && EVP_DigestUpdate(md, &id, sizeof(id)) &&
+              add_parts(md, x, keys) && EVP_DigestFinal_ex(md, digest, NULL);
+    EVP_MD_CTX_free(md);
+    if (ok)
+        memcpy(key, digest, sizeof(*key));
+    return ok;
 }

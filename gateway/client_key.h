@@ -5,7 +5,9 @@
  * have (no such header) is replaced by the client's address: those without it share nothing with each other,
  * and leaving it out gains nothing.
  *
- * A key is a hash with a secret of the process, so that nobody can aim at another's bucket. Worker's thread.
+ * A key is a hash with a secret of the process, so that nobody can aim at another's bucket. What gateways
+ * share needs the same key on all of them: there it is a hash that nobody can aim with, SHA-256. Worker's
+ * thread.
  */
 #ifndef GATEWAY_CLIENT_KEY_H
 #define GATEWAY_CLIENT_KEY_H
@@ -24,5 +26,9 @@ struct client_key {
 /* ID keeps the keys of different limits apart. */
 struct client_key client_key_of(struct exchange *x, const struct conf_keys *keys, uint64_t id,
                                 const unsigned char *secret);
+
+/* The same on all gateways. False: memory is short. */
+MUST_USE bool client_key_shared(struct exchange *x, const struct conf_keys *keys, uint64_t id,
+                                struct client_key *key);
 
 #endif
