@@ -2,6 +2,9 @@
  * limit.c: see limit.h.
  *
  * A bucket's key is that of the client (client_key.h), with the id of the limit and its rate.
+ *
+ * Limits are asked one after the other. One that is counted over all gateways (limit_shared.h) may have to
+ * wait for its answer; what the earlier ones have given is kept in the exchange meanwhile.
  */
 #include "gateway/limit.h"
 
@@ -9,25 +12,29 @@
 #include <sys/random.h>
 
 #include "gateway/client_key.h"
+#include "gateway/limit_shared.h"
 #include "gateway/path.h"
 #include "gateway/worker.h"
 #include "lib/clock.h"
 #include "lib/hash.h"
 
 #define POLICY_MAX 320
+#define LEASES_MAX 262144 /* clients whose tokens are leased at a time; memory is used by the page */
 #define SECOND     UINT64_C(1000000000)
 
 struct limiter {
     struct bucket_table *tables[LIMIT_TABLES]; /* by how long a bucket takes to fill */
+    struct limit_shared *shared;
     unsigned char secret[CLIENT_KEY_SECRET];
 };
 
 /* A rate of a limit: its own, or that of a tier. */
 struct rate {
     struct token_rate tokens;
-    uint64_t id;         /* of its buckets: limit and rate */
-    struct slice policy; /* its part of RateLimit-Policy */
-    struct slice name;   /* in quotes, as in RateLimit */
+    struct lease_rate lease; /* the same, for limits of all gateways */
+    uint64_t id;             /* of its buckets: limit and rate */
+    struct slice policy;     /* its part of RateLimit-Policy */
+    struct slice name;       /* in quotes, as in RateLimit */
 };
 
 struct rule {
@@ -50,7 +57,8 @@ struct limiter *limiter_new(size_t buckets, unsigned nworkers)
     bool ok = l && getrandom(l->secret, sizeof(l->secret), 0) == sizeof(l->secret);
     for (size_t i = 0; ok && i < LIMIT_TABLES; i++)
         ok = (l->tables[i] = bucket_table_new(buckets, nworkers)) != NULL;
-    if (ok)
+    size_t leases = buckets < LEASES_MAX ? buckets : LEASES_MAX;
+    if (ok && (l->shared = limit_shared_new(leases, nworkers)))
         return l;
     limiter_free(l);
     return NULL;
@@ -62,7 +70,13 @@ void limiter_free(struct limiter *l)
         return;
     for (size_t i = 0; i < LIMIT_TABLES; i++)
         bucket_table_free(l->tables[i]);
+    limit_shared_free(l->shared);
     free(l);
+}
+
+const struct limit_shared *limiter_shared(const struct limiter *l)
+{
+    return l->shared;
 }
 
 struct bucket_usage limiter_usage(const struct limiter *l, unsigned i, uint64_t now_ns)
@@ -131,6 +145,9 @@ static bool make_rule(struct limit_rules *rules, const struct conf_route *route,
         const struct conf_tier *tier = t > 0 ? &l->tiers[t - 1] : NULL;
         out->rates[t] = (struct rate){.id = id, .name = name};
         ok = make_rate(rules, tier ? &tier->rate : &l->rate, tier ? tier->burst : l->burst, &out->rates[t]);
+        if (ok)
+            lease_rate_init(&out->rates[t].lease, &out->rates[t].tokens,
+                            l->scope == LIMIT_SCOPE_CLUSTER_EXACT);
     }
     out->table = table_for(rules->limiter, &out->rates[0].tokens);
     return ok;
@@ -176,22 +193,25 @@ const char *limit_result_name(enum limit_result r)
     return names[r];
 }
 
-static struct bucket_key key_of(struct exchange *x, const struct limiter *l, const struct rule *rule,
-                                const struct rate *rate)
+const char *limit_store_name(enum limit_store s)
 {
-    struct client_key key = client_key_of(x, &rule->conf->keys, rate->id, l->secret);
-    return (struct bucket_key){key.high, key.low};
+    static const char *const names[] = {"local", "redis", "share"};
+    return names[s];
 }
 
-/* ---- the step ---- */
+/* ---- asking ---- */
 
 /* One limit of the route, asked. */
-struct asked {
+struct limit_asked {
     const struct rule *rule;
     const struct rate *rate;
-    struct bucket_key key;
+    bool is_shared;
+    struct shared_ask shared_ask; /* when it is */
+    struct shared_result of_shared;
+    struct bucket_key key; /* when it is not */
     struct token_ask ask;
     struct token_result result;
+    enum limit_store store;
 };
 
 static bool is_exempt(const struct exchange *x, const struct conf_limit *l)
@@ -208,21 +228,76 @@ static const struct rate *rate_for(const struct exchange *x, const struct rule *
     return &rule->rates[0];
 }
 
-static struct asked ask_one(struct exchange *x, const struct limit_rules *rules, const struct rule *rule)
+static struct bucket_key key_of(struct exchange *x, const struct limiter *l, const struct rule *rule,
+                                const struct rate *rate)
 {
-    const struct rate *rate = rate_for(x, rule);
-    struct asked a = {
-        .rule = rule,
-        .rate = rate,
-        .key = key_of(x, rules->limiter, rule, rate),
-        .ask = {&rate->tokens, clock_now_ns(), rule->conf->cost, rule->conf->delay_ms * UINT64_C(1000000)},
-    };
-    a.result = bucket_table_take(rule->table, x->worker->setup.index, a.key, &a.ask);
-    return a;
+    struct client_key key = client_key_of(x, &rule->conf->keys, rate->id, l->secret);
+    return (struct bucket_key){key.high, key.low};
 }
 
+static void prepare_shared(struct exchange *x, const struct limiter *l, struct limit_asked *a)
+{
+    const struct conf_limit *conf = a->rule->conf;
+    struct client_key key;
+    bool has_key = client_key_shared(x, &conf->keys, a->rate->id, &key);
+    a->shared_ask = (struct shared_ask){
+        .shared = l->shared,
+        .rate = &a->rate->tokens,
+        .lease = &a->rate->lease,
+        .local = a->rule->table,
+        .is_alone = !has_key,
+        .cost = conf->cost ? conf->cost : 1,
+        .when_down = conf->when_down,
+    };
+    a->shared_ask.key = has_key ? (struct bucket_key){key.high, key.low} : key_of(x, l, a->rule, a->rate);
+}
+
+/* Everything that asking A takes, which may be done more than once. */
+static void prepare(struct exchange *x, const struct limiter *l, const struct rule *rule,
+                    struct limit_asked *a)
+{
+    const struct rate *rate = rate_for(x, rule);
+    *a = (struct limit_asked){.rule = rule, .rate = rate};
+    a->is_shared = rule->conf->scope != LIMIT_SCOPE_GATEWAY && x->worker->redis;
+    if (a->is_shared) {
+        prepare_shared(x, l, a);
+        return;
+    }
+    a->key = key_of(x, l, rule, rate);
+    a->ask = (struct token_ask){&rate->tokens, clock_now_ns(), rule->conf->cost,
+                                rule->conf->delay_ms * UINT64_C(1000000)};
+}
+
+static enum shared_verdict ask(struct exchange *x, struct limit_asked *a)
+{
+    if (!a->is_shared) {
+        a->result = bucket_table_take(a->rule->table, x->worker->setup.index, a->key, &a->ask);
+        return SHARED_DECIDED;
+    }
+    enum shared_verdict verdict = limit_shared_take(x, &a->shared_ask, &a->of_shared);
+    a->result = a->of_shared.tokens;
+    a->store = a->of_shared.store;
+    if (verdict != SHARED_WAIT) {
+        x->limit.wait.rounds = 0;
+        x->limit.wait.is_late = false;
+    }
+    return verdict;
+}
+
+/* The request did not happen after all: the tokens of the first N. */
+static void give_back(struct limit_asked *asked, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (asked[i].result.admitted && asked[i].is_shared)
+            limit_shared_give_back(&asked[i].shared_ask, &asked[i].of_shared);
+        else if (asked[i].result.admitted)
+            bucket_table_give_back(asked[i].rule->table, asked[i].key, &asked[i].ask);
+}
+
+/* ---- the step ---- */
+
 /* Whether A is nearer to refusing than B: by the share of the burst that is left. */
-static bool is_tighter(const struct asked *a, const struct asked *b)
+static bool is_tighter(const struct limit_asked *a, const struct limit_asked *b)
 {
     if (a->result.admitted != b->result.admitted)
         return !a->result.admitted;
@@ -245,7 +320,8 @@ static void tell(struct exchange *x, struct slice name, struct buf *b)
 }
 
 /* RateLimit and the older fields, on whatever answer there will be. */
-static void tell_state(struct exchange *x, const struct asked *asked, size_t n, const struct asked *tightest)
+static void tell_state(struct exchange *x, const struct limit_asked *asked, size_t n,
+                       const struct limit_asked *tightest)
 {
     char space[1024];
     struct buf b;
@@ -268,11 +344,13 @@ static void tell_state(struct exchange *x, const struct asked *asked, size_t n, 
     tell(x, SLICE("X-RateLimit-Reset"), &b);
 }
 
-static enum step_result refuse(struct exchange *x, const struct asked *by)
+static enum step_result refuse(struct exchange *x, const struct limit_asked *by, enum reason reason)
 {
     uint64_t retry_s = in_seconds(by->result.retry_ns);
+    x->record.limit = LIMIT_REFUSED;
+    x->record.limit_store = by->store;
     x->retry_after_s = by->result.retry_ns == TOKEN_NEVER ? 0 : retry_s > 0 ? retry_s : 1;
-    exchange_fail(x, REASON_LIMITED);
+    exchange_fail(x, reason);
     return STEP_REPLY;
 }
 
@@ -289,53 +367,93 @@ static enum step_result delay(struct exchange *x, uint64_t wait_ns)
     return STEP_PARK;
 }
 
-#define ASKED_MAX 16
-
-enum step_result limit_step(struct exchange *x)
+/* The one that is nearest to refusing; N > 0. */
+static const struct limit_asked *tightest_of(const struct limit_asked *asked, size_t n)
 {
-    const struct conf_route *route = exchange_route(x);
-    const struct limit_rules *rules = x->use->snapshot->limits;
-    struct asked asked[ASKED_MAX];
-    const struct asked *tightest = NULL, *refused = NULL;
+    const struct limit_asked *tightest = &asked[0];
+    for (size_t i = 1; i < n; i++)
+        if (is_tighter(&asked[i], tightest))
+            tightest = &asked[i];
+    return tightest;
+}
+
+/* All were asked, and none has refused; shadows do not count. */
+static enum step_result admit(struct exchange *x)
+{
+    const struct limit *l = &x->limit;
     uint64_t wait_ns = 0;
-    size_t n = 0;
-    if (route->nlimits == 0)
-        return STEP_PASS;
-    if (x->limit.is_done)
-        return wheel_is_set(&x->limit.timer) ? STEP_PARK : STEP_PASS;
-    x->limit.is_done = true;
-    for (size_t i = 0; i < route->nlimits && n < ASKED_MAX && !refused; i++) {
-        const struct rule *rule = &rules->routes[x->match.index][i];
-        if (is_exempt(x, rule->conf))
-            continue;
-        struct asked *a = &asked[n++];
-        *a = ask_one(x, rules, rule);
-        bool shadow = rule->conf->mode == LIMIT_SHADOW;
-        if (!a->result.admitted && shadow)
+    for (size_t i = 0; i < l->nasked; i++) {
+        const struct limit_asked *a = &l->asked[i];
+        bool is_shadow = a->rule->conf->mode == LIMIT_SHADOW;
+        if (!a->result.admitted)
             x->record.limit = LIMIT_SHADOWED;
-        else if (!a->result.admitted)
-            refused = a;
-        if (a->result.wait_ns > wait_ns && !shadow)
+        if (!is_shadow && a->result.wait_ns > wait_ns)
             wait_ns = a->result.wait_ns;
-        if (!tightest || is_tighter(a, tightest))
-            tightest = a;
-    }
-    if (!tightest)
-        return STEP_PASS;
-    tell_state(x, asked, n, tightest);
-    if (refused) {
-        for (size_t i = 0; i + 1 < n; i++)
-            if (asked[i].result.admitted)
-                bucket_table_give_back(asked[i].rule->table, asked[i].key, &asked[i].ask);
-        x->record.limit = LIMIT_REFUSED;
-        return refuse(x, refused);
+        if (a->store > x->record.limit_store)
+            x->record.limit_store = a->store;
     }
     if (x->record.limit == LIMIT_NONE)
         x->record.limit = wait_ns ? LIMIT_DELAYED : LIMIT_ALLOWED;
     return wait_ns ? delay(x, wait_ns) : STEP_PASS;
 }
 
+/* As far as can be: PASS when all that are left were asked, PARK when one has to wait, REPLY when one has
+ * refused, the last that was asked, for REASON. */
+static enum step_result ask_all(struct exchange *x, enum reason *reason)
+{
+    const struct conf_route *route = exchange_route(x);
+    const struct limit_rules *rules = x->use->snapshot->limits;
+    struct limit *l = &x->limit;
+    for (; l->next < route->nlimits; l->next++) {
+        const struct rule *rule = &rules->routes[x->match.index][l->next];
+        if (is_exempt(x, rule->conf))
+            continue;
+        struct limit_asked *a = &l->asked[l->nasked];
+        prepare(x, rules->limiter, rule, a);
+        enum shared_verdict verdict = ask(x, a);
+        if (verdict == SHARED_WAIT)
+            return STEP_PARK;
+        l->nasked++;
+        *reason = verdict == SHARED_CLOSED ? REASON_LIMIT_UNAVAILABLE : REASON_LIMITED;
+        if (!a->result.admitted && rule->conf->mode != LIMIT_SHADOW)
+            return STEP_REPLY;
+    }
+    return STEP_PASS;
+}
+
+enum step_result limit_step(struct exchange *x)
+{
+    struct limit *l = &x->limit;
+    size_t n = exchange_route(x)->nlimits;
+    enum reason reason;
+    if (n == 0)
+        return STEP_PASS;
+    if (l->wait.is_waiting)
+        return STEP_PARK;
+    if (l->is_done)
+        return wheel_is_set(&l->timer) ? STEP_PARK : STEP_PASS;
+    if (!l->asked && !(l->asked = arena_alloc(&x->arena, n * sizeof(*l->asked)))) {
+        exchange_fail(x, REASON_OVERLOADED);
+        return STEP_REPLY;
+    }
+    enum step_result asked = ask_all(x, &reason);
+    if (asked == STEP_PARK)
+        return STEP_PARK;
+    l->is_done = true;
+    if (l->nasked == 0)
+        return STEP_PASS;
+    tell_state(x, l->asked, l->nasked, tightest_of(l->asked, l->nasked));
+    if (asked == STEP_PASS)
+        return admit(x);
+    give_back(l->asked, l->nasked - 1);
+    return refuse(x, &l->asked[l->nasked - 1], reason);
+}
+
 void limit_undo(struct exchange *x)
 {
-    wheel_cancel(&x->limit.timer);
+    struct limit *l = &x->limit;
+    limit_shared_forget(x);
+    wheel_cancel(&l->timer);
+    if (!l->is_done) /* it has gone while it waited */
+        give_back(l->asked, l->nasked);
 }

@@ -20,6 +20,8 @@
 #include "lib/wheel.h"
 
 struct exchange;
+struct limit_asked;
+struct limit_shared;
 
 #define LIMIT_TABLES 3
 
@@ -30,6 +32,9 @@ struct limiter;
  * minutes, in hours or days). NULL when memory is short. */
 MUST_USE struct limiter *limiter_new(size_t buckets, unsigned nworkers);
 void limiter_free(struct limiter *l);
+
+/* Its leases, for limits of all gateways. */
+const struct limit_shared *limiter_shared(const struct limiter *l);
 
 /* For gauges; any thread. I below LIMIT_TABLES. */
 struct bucket_usage limiter_usage(const struct limiter *l, unsigned i, uint64_t now_ns);
@@ -46,10 +51,31 @@ enum limit_result { LIMIT_NONE, LIMIT_ALLOWED, LIMIT_DELAYED, LIMIT_REFUSED, LIM
 /* "allowed", "delayed", "refused", "shadow". */
 const char *limit_result_name(enum limit_result r);
 
+/* What decided: a bucket of this gateway, that of all gateways, or this one's share of it. */
+enum limit_store { LIMIT_LOCAL, LIMIT_REDIS, LIMIT_SHARE, LIMIT_STORES };
+
+/* "local", "redis", "share". */
+const char *limit_store_name(enum limit_store s);
+
+/* An exchange that waits for tokens from Redis; limit_shared.c's. */
+struct limit_wait {
+    bool is_waiting; /* in the list of its worker */
+    bool has_waited; /* its tokens are counted among those that are waited for */
+    bool is_late;    /* too long; it goes on without Redis */
+    unsigned rounds; /* so often, for one limit */
+    uint64_t cost;
+    struct bucket_key key;
+    struct exchange *next, *prev;
+};
+
 /* What an exchange has to do with limits. */
 struct limit {
-    bool is_done;             /* all limits were asked */
-    struct wheel_entry timer; /* it is delayed */
+    bool is_done;              /* all limits were asked */
+    struct limit_asked *asked; /* those that were, in its arena */
+    size_t nasked;
+    size_t next;              /* of the route's limits, to be asked */
+    struct wheel_entry timer; /* it is delayed, or waits */
+    struct limit_wait wait;
 };
 
 #endif

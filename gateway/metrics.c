@@ -211,7 +211,7 @@ void metrics_record(struct metrics *m, size_t stripe, const struct record *r)
     counter_add(route->counts, stripe, ROUTE_BYTES_IN, r->bytes_in);
     counter_add(route->counts, stripe, ROUTE_BYTES_OUT, r->bytes_out);
     if (r->limit != LIMIT_NONE)
-        counter_add(route->counts, stripe, ROUTE_LIMITS + r->limit, 1);
+        counter_add(route->counts, stripe, ROUTE_LIMITS + r->limit * LIMIT_STORES + r->limit_store, 1);
     if (r->cache != CACHE_NONE)
         counter_add(route->counts, stripe, ROUTE_CACHE + r->cache, 1);
     if (r->reason != REASON_NONE)

@@ -49,12 +49,12 @@ static inline unsigned metrics_key_status(uint32_t key)
     return key & 0xffff;
 }
 
-/* Decisions of limits, and what became of requests in the cache, are counted under their results. */
+/* Decisions of limits, by store, and what became of requests in the cache, are counted under their results. */
 enum metrics_route_counter {
     ROUTE_BYTES_IN,
     ROUTE_BYTES_OUT,
     ROUTE_LIMITS,
-    ROUTE_CACHE = ROUTE_LIMITS + LIMIT_RESULTS,
+    ROUTE_CACHE = ROUTE_LIMITS + LIMIT_RESULTS * LIMIT_STORES,
     ROUTE_COUNTERS = ROUTE_CACHE + CACHE_STATUSES
 };
 

@@ -192,11 +192,13 @@ static void print_route_counter(struct page *page, enum metrics_route_counter wh
 static void print_limits(struct page *page)
 {
     for (const struct metrics_name *n = page->m->routes.first; n; n = n->next)
-        for (int r = LIMIT_NONE + 1; r < LIMIT_RESULTS; r++) {
-            uint64_t seen = counter_sum(as_route(n)->counts, (size_t)(ROUTE_LIMITS + r));
+        for (unsigned i = LIMIT_STORES; i < LIMIT_RESULTS * LIMIT_STORES; i++) {
+            uint64_t seen = counter_sum(as_route(n)->counts, ROUTE_LIMITS + i);
             if (seen > 0)
-                fprintf(page->out, "%s{route=\"%s\",result=\"%s\",store=\"gateway\"} %" PRIu64 "\n",
-                        page->family->name, n->label, limit_result_name((enum limit_result)r), seen);
+                fprintf(page->out, "%s{route=\"%s\",result=\"%s\",store=\"%s\"} %" PRIu64 "\n",
+                        page->family->name, n->label,
+                        limit_result_name((enum limit_result)(i / LIMIT_STORES)),
+                        limit_store_name((enum limit_store)(i % LIMIT_STORES)), seen);
         }
 }
 

@@ -58,6 +58,8 @@ static const struct reason_info reasons[REASONS] = {
     [REASON_BULKHEAD_FULL] = {"bulkhead_full", 503, "connection_limit_reached",
                               "Too many requests are under way to the backend"},
 
+    [REASON_LIMIT_UNAVAILABLE] = {"limit_unavailable", 503, "proxy_internal_response",
+                                  "Limits cannot be checked now"},
     [REASON_AUTH_UNAVAILABLE] = {"auth_unavailable", 503, "proxy_internal_response",
                                  "Credentials cannot be checked now"},
     [REASON_OVERLOADED] = {"overloaded", 503, "proxy_internal_response", "The gateway is overloaded"},

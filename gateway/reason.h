@@ -49,10 +49,11 @@ enum reason {
     REASON_BULKHEAD_FULL, /* too many requests are under way to it: 503 */
 
     /* ours */
-    REASON_AUTH_UNAVAILABLE, /* nobody can tell now who a client is: 503 */
-    REASON_OVERLOADED,       /* a bound of ours was reached (connections, memory): 503 */
-    REASON_DRAINING,         /* shutting down: 503 */
-    REASON_INTERNAL,         /* 500 */
+    REASON_LIMIT_UNAVAILABLE, /* a limit cannot be counted now, and must be: 503 */
+    REASON_AUTH_UNAVAILABLE,  /* nobody can tell now who a client is: 503 */
+    REASON_OVERLOADED,        /* a bound of ours was reached (connections, memory): 503 */
+    REASON_DRAINING,          /* shutting down: 503 */
+    REASON_INTERNAL,          /* 500 */
     REASONS
 };
 

@@ -46,7 +46,8 @@ struct record {
 
     enum cache_status cache;
 
-    enum limit_result limit; /* LIMIT_NONE: the route has none, or the client is exempt */
+    enum limit_result limit;      /* LIMIT_NONE: the route has none, or the client is exempt */
+    enum limit_store limit_store; /* what that was decided with */
 
     struct slice route;   /* name; empty: none */
     struct slice backend; /* name; empty: none */

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "gateway/limit_shared.h"
 #include "lib/clock.h"
 
 #define WEIGHT_MAX 1000
@@ -341,6 +342,14 @@ static void print_tables(const struct state_view *v, FILE *out)
     for (unsigned i = 0; i < LIMIT_TABLES; i++)
         fprintf(out, "tollgate_ratelimit_clients{fills_within=\"%s\"} %zu\n", table_names[i],
                 limiter_usage(v->limiter, i, clock_now_ns()).held);
+    struct limit_shared_stats shared;
+    limit_shared_stats(limiter_shared(v->limiter), &shared);
+    state_family(out, "ratelimit_redis_calls_total", "counter", "Calls to Redis for limits of all gateways.");
+    fprintf(out, "tollgate_ratelimit_redis_calls_total %" PRIu64 "\n", shared.calls);
+    state_family(out, "ratelimit_redis_failures_total", "counter", "Of them, those without a good answer.");
+    fprintf(out, "tollgate_ratelimit_redis_failures_total %" PRIu64 "\n", shared.failures);
+    state_family(out, "ratelimit_leased_clients", "gauge", "Clients whose tokens are leased, about.");
+    fprintf(out, "tollgate_ratelimit_leased_clients %zu\n", shared.held);
 }
 
 void state_metrics(const struct state_view *v, FILE *out)

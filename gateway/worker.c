@@ -13,6 +13,7 @@
 
 #include "gateway/cache_share.h"
 #include "gateway/fleet.h"
+#include "gateway/limit_shared.h"
 #include "gateway/log.h"
 #include "gateway/metrics.h"
 #include "gateway/redis.h"
@@ -216,6 +217,7 @@ static void close_all(struct worker *w)
 {
     front_close(w->front);
     exchange_end_orphans(w);
+    limit_shared_leave(w);
     upstream_close(w->upstream);
     redis_free(w->redis);
     w->redis = NULL;

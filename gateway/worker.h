@@ -58,8 +58,9 @@ struct worker {
     uv_timer_t soon_tick; /* active while it runs */
     struct front *front;
     struct upstream *upstream;
-    struct redis *redis;           /* NULL: there is none */
-    struct cache_sharing *sharing; /* the same */
+    struct redis *redis;             /* NULL: there is none */
+    struct cache_sharing *sharing;   /* the same */
+    struct limit_waits *limit_waits; /* for tokens of limits of all gateways; NULL before the first */
     struct pool exchanges;
     struct pool buffers;
     struct pool holds;
