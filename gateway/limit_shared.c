@@ -23,7 +23,7 @@
 #define LATE_NS   (200 * MS) /* beyond the deadline of a command, nobody waits */
 #define ROUNDS    4          /* of waiting for tokens that others were quicker to take */
 #define CHAINS    64         /* of waiting exchanges, by key */
-#define ARGUMENTS 11
+#define ARGUMENTS 12
 #define DIGITS    24
 #define TIME_MAX  (INT64_C(1) << 52) /* microseconds; more is nonsense */
 
@@ -353,7 +353,7 @@ static void write_arguments(struct call *c, uint64_t owed)
     const uint64_t all[ARGUMENTS] = {
         c->rate.parts,         c->rate.refill, c->rate.burst,          c->rate.life_ns / 1000,   c->ask.want,
         c->ask.at_least,       c->ask.back,    (uint64_t)c->ask.stamp, c->ask.full_in_ns / 1000, owed,
-        c->ask.down_ns / 1000,
+        c->ask.down_ns / 1000, c->ask.spent,
     };
     for (size_t i = 0; i < ARGUMENTS; i++)
         snprintf(c->arguments[i], DIGITS, "%llu", (unsigned long long)all[i]);

@@ -258,6 +258,7 @@ static const char fleet_beat[] =
  *   7 back, 8 stamp     tokens of an earlier lease that were not used
  *   9 full_in           microseconds until the bucket would be full, for when it does not exist
  *  10 owed, 11 down     tokens admitted without it in the last so many microseconds, for when it is older
+ *  12 spent             tokens of the lease STAMP that were used
  * Answer: granted, left, microseconds until there are at_least (after a grant, until there is one),
  * microseconds until it is full, stamp of the lease.
  *
@@ -272,8 +273,9 @@ static const char fleet_beat[] =
  */
 static const char limit_take[] =
     "local a = {}\n"
-    "for i = 1, 11 do a[i] = tonumber(ARGV[i]) end\n"
-    "local parts, refill, burst, life, want, at_least, back, stamp, full_in, owed, down = unpack(a)\n"
+    "for i = 1, 12 do a[i] = tonumber(ARGV[i]) end\n"
+    "local parts, refill, burst, life, want, at_least, back, stamp, full_in, owed, down,\n"
+    "  spent = unpack(a)\n"
     "local time = redis.call('TIME')\n"
     "local now = time[1] * 1000000 + time[2]\n"
     "local text = redis.call('GET', KEYS[1])\n"
@@ -295,11 +297,16 @@ static const char limit_take[] =
     "end\n"
     "debt = math.max(0, debt - (now - at) * refill)\n"
     /* what comes back, and what was spent elsewhere */
-    "if text and back > 0 then\n"
+    "if text and back + spent > 0 then\n"
     "  is_changed = true\n"
     "  if life == 0 then debt = math.max(0, debt - math.max(0, back * parts - (now - stamp) * refill)) end\n"
     "  for _, cell in ipairs(cells) do\n"
-    "    if cell[1] == stamp then cell[2] = math.max(0, cell[2] - back) end\n"
+    "    if cell[1] == stamp then\n"
+    "      cell[2] = math.max(0, cell[2] - back)\n"
+    "      spent = math.min(spent, cell[2])\n"
+    "      cell[2] = cell[2] - spent\n"
+    "      debt = debt + spent * parts\n"
+    "    end\n"
     "  end\n"
     "end\n"
     "if text and owed > 0 and now - made >= down then\n"

@@ -30,7 +30,8 @@
  *    tokens, (TAT - t) * R, is at least N - R * (t - a). The grant was made because debt + P <= B. Hence
  *    N + P <= B + R * (t - a).
  *  - Tokens that come back before they are charged leave pending as if they had never been granted. Those
- *    that come back later are forgotten.
+ *    that come back later are forgotten. Tokens of which an ask says that they are spent are charged when it
+ *    arrives: they were spent before, which is all that c >= g + L is for.
  * A reduced burst, B - R * L, would do too, but takes the burst from those who have been idle.
  *
  * Pending tokens cost throughput when there is little burst: the bucket must not run full between two asks.
@@ -97,6 +98,7 @@ struct lease_ask {
     uint64_t want;     /* tokens */
     uint64_t at_least; /* fewer are of no use */
     uint64_t back;     /* tokens that were not used, of the lease STAMP */
+    uint64_t spent;    /* tokens of it that were */
     int64_t stamp;
     uint64_t full_in_ns; /* when the bucket will be full, as far as is known; 0: it is */
     uint64_t down_ns;    /* how long asks have failed; 0: the last was answered */

@@ -67,12 +67,12 @@ static void replace(char *text, size_t cap, const char *what, const char *with)
     memcpy(at, with, strlen(with));
 }
 
-/* The script at the time of the twelfth argument, with keys that stay. */
+/* The script at the time of the last argument, with keys that stay. */
 static const char *timeless(void)
 {
     static char text[8192];
     strcpy(text, redis_script_text(REDIS_LIMIT_TAKE)->lua);
-    replace(text, sizeof(text), "redis.call('TIME')", "{0, ARGV[12]}");
+    replace(text, sizeof(text), "redis.call('TIME')", "{0, ARGV[13]}");
     replace(text, sizeof(text), "'PX',", "'PX', 100000000 + 0 *");
     return text;
 }
@@ -81,12 +81,12 @@ static struct lease_reply run(const char *lua, const struct lease_rate *r, const
                               uint64_t owed, int64_t now)
 {
     redisReply *reply = redisCommand(
-        redis, "EVAL %s 1 bucket %llu %llu %llu %llu %llu %llu %llu %lld %llu %llu %llu %lld", lua,
+        redis, "EVAL %s 1 bucket %llu %llu %llu %llu %llu %llu %llu %lld %llu %llu %llu %llu %lld", lua,
         (unsigned long long)r->parts, (unsigned long long)r->refill, (unsigned long long)r->burst,
         (unsigned long long)r->life_ns / 1000, (unsigned long long)ask->want,
         (unsigned long long)ask->at_least, (unsigned long long)ask->back, (long long)ask->stamp,
         (unsigned long long)ask->full_in_ns / 1000, (unsigned long long)owed,
-        (unsigned long long)ask->down_ns / 1000, (long long)now);
+        (unsigned long long)ask->down_ns / 1000, (unsigned long long)ask->spent, (long long)now);
     ck_assert_ptr_nonnull(reply);
     ck_assert_msg(reply->type == REDIS_REPLY_ARRAY && reply->elements == 5, "%s", reply->str);
     for (size_t i = 0; i < 5; i++)
@@ -131,6 +131,7 @@ static void compare(struct lease_rate r, uint64_t seed, int n)
             .want = 1 + random_below(random_next(&random), r.burst),
             .at_least = dice % 3,
             .back = dice / 8 % 4 == 0 ? random_below(random_next(&random), 5) : 0,
+            .spent = dice / 4096 % 4 == 0 ? random_below(random_next(&random), 9) : 0,
             .stamp = stamp,
             .full_in_ns = dice / 64 % 2 ? random_below(random_next(&random), (uint64_t)window) * 1000 : 0,
             .down_ns = random_below(random_next(&random), (uint64_t)window) * 1000,
@@ -216,7 +217,7 @@ END_TEST
 START_TEST(nonsense_in_the_bucket_is_an_error_and_not_a_grant)
 {
     freeReplyObject(redisCommand(redis, "SET bucket nonsense"));
-    redisReply *reply = redisCommand(redis, "EVAL %s 1 bucket 1000 1 100 0 1 1 0 0 0 0 0",
+    redisReply *reply = redisCommand(redis, "EVAL %s 1 bucket 1000 1 100 0 1 1 0 0 0 0 0 0",
                                      redis_script_text(REDIS_LIMIT_TAKE)->lua);
     ck_assert_int_eq(reply->type, REDIS_REPLY_ERROR);
     freeReplyObject(reply);

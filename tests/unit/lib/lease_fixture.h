@@ -63,9 +63,15 @@ static inline void fake_return(struct fake_bucket *b, const struct lease_rate *r
             worth = back * (int64_t)r->parts - (now - ask->stamp) * (int64_t)r->refill;
     if (back > 0 && r->life_ns == 0)
         b->debt = fake_max(0, b->debt - fake_max(0, worth));
-    for (size_t i = 0; back > 0 && i < b->ncells; i++)
-        if (b->cells[i].due == ask->stamp)
-            b->cells[i].tokens = fake_max(0, b->cells[i].tokens - back);
+    for (size_t i = 0; i < b->ncells; i++) {
+        struct fake_cell *c = &b->cells[i];
+        if (c->due != ask->stamp)
+            continue;
+        c->tokens = fake_max(0, c->tokens - back);
+        int64_t spent = fake_min((int64_t)ask->spent, c->tokens);
+        c->tokens -= spent;
+        b->debt += spent * (int64_t)r->parts;
+    }
 }
 
 static inline int64_t fake_lease(struct fake_bucket *b, const struct lease_rate *r, int64_t granted,
@@ -120,7 +126,7 @@ static inline struct lease_reply fake_take(struct fake_bucket *b, const struct l
     fake_advance(b, r, now);
     if (was_there) {
         fake_return(b, r, ask, now);
-        is_changed |= ask->back > 0;
+        is_changed |= ask->back + ask->spent > 0;
     }
     if (was_there && owed > 0 && now - b->made >= (int64_t)(ask->down_ns / 1000)) {
         b->debt = fake_max(b->debt, fake_min(b->debt + (int64_t)owed * parts, burst * parts));

@@ -225,7 +225,7 @@ START_TEST(failure_is_told_at_once_and_one_finds_out)
     a = take(&fast, SECOND + 51 * MS);
     ck_assert(a.asks);
     ck_assert_uint_eq(a.ask.down_ns, 51 * MS);
-    ck_assert_int_eq(take(&fast, SECOND + 52 * MS).verdict, LEASE_DOWN); /* nobody waits for that */
+    ck_assert_int_eq(take(&fast, SECOND + 52 * MS).verdict, LEASE_WAIT);
     ck_assert_uint_eq(grant(&fast, &a, 1, 9, 0, SECOND + 53 * MS), 1);
     ck_assert_int_eq(again(&fast, SECOND + 53 * MS).verdict, LEASE_ADMITTED);
     ck_assert_uint_eq(take(&fast, SECOND + 54 * MS).ask.down_ns, 0);

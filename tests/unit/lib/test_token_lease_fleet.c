@@ -247,7 +247,7 @@ START_TEST(saturated_limit_is_met_and_not_passed)
     run_until(&f, 20000);
     report("saturated", &f);
     ck_assert_uint_le(total(&f), 20100);
-    ck_assert_uint_ge(total(&f), 19850);
+    ck_assert_uint_ge(total(&f), 19900);
     ck_assert_double_le(worst_window(&f, 0, f.ms), 0);
     ck_assert_uint_lt(calls(&f) * 10, total(&f));
     fleet_fini(&f);
