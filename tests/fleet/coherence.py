@@ -28,6 +28,7 @@ import asyncio
 import bisect
 import collections
 import json
+import os
 import random
 import time
 
@@ -45,6 +46,7 @@ Raise = collections.namedtuple("Raise", "key version at")  # the origin has it f
 Purge = collections.namedtuple("Purge", "begin end gateway floor complete what")  # floor: {key: version at begin}
 Read = collections.namedtuple("Read", "begin end gateway key version hit")
 Cut = collections.namedtuple("Cut", "at gateway")
+Mend = collections.namedtuple("Mend", "at gateway how")
 
 
 def check_history(history, trust=TRUST + EPSILON):
@@ -79,10 +81,30 @@ def check_history(history, trust=TRUST + EPSILON):
         else:
             near = [round(read.begin - at, 3) for at in cuts[read.gateway] if at <= read.end]
             wrong.append("gateway %d gave %s version %d %.3f s after a purge (%s, through gateway %d, of %.3f s) was "
-                         "complete, though it was %d when that began; %s; its last cut: %s s before"
+                         "complete, though it was %d when that began; %s; its last cut: %s s before\n%s"
                          % (read.gateway, read.key, read.version, read.begin - purge.end, purge.what, purge.gateway,
-                            purge.end - purge.begin, floor, "HIT" if read.hit else "no HIT", near[-1] if near else "none"))
+                            purge.end - purge.begin, floor, "HIT" if read.hit else "no HIT", near[-1] if near else "none",
+                            told(history, read)))
     return wrong, held, excused
+
+
+def told(history, read, seconds=6):
+    """What happened to the key of a READ before it, for whoever wonders."""
+    lines = []
+    for entry in history:
+        at = entry.at if hasattr(entry, "at") else entry.end
+        if not read.begin - seconds < at < read.end + 0.1:
+            continue
+        if isinstance(entry, Purge):
+            if read.key not in entry.floor:
+                continue
+            entry = entry._replace(floor={read.key: entry.floor[read.key]})
+        elif isinstance(entry, (Read, Raise)) and entry.key != read.key:
+            continue
+        lines.append((at, "%s" % (entry,)))
+    for i, name in enumerate(("begin", "end")):
+        lines.append((read[i], "--> the read %ss" % name))
+    return "\n".join("%+.4f %s" % (at - read.begin, line) for at, line in sorted(lines))
 
 
 # ---- the checker's own tests -----------------------------------------------------------------------------------------
@@ -251,6 +273,8 @@ class Story:
             reset = dice.random() < 0.5
             for link in broken:
                 await loop.run_in_executor(None, link.restore, reset)
+            how = "%s, %s" % ("silent" if is_silent else "closed", "with a reset" if reset else "as it was")
+            self.history.append(Mend(time.monotonic(), gateway, "%d of %d links, %s" % (len(broken), len(links), how)))
 
     async def tell(self, with_cuts):
         loop = asyncio.get_running_loop()
@@ -274,7 +298,7 @@ def random_operations(binary, with_cuts, seed):
                 "seed %d"
                 % (len(reads), 100 * hits / max(1, len(reads)), held, excused, purges[200], purges[207], cuts, seed))
         assert not story.failures, "%d operations failed: %s (%s)" % (len(story.failures), story.failures[:3], said)
-        assert not wrong, "%d stale reads of %s:\n        %s" % (len(wrong), said, "\n        ".join(wrong[:5]))
+        assert not wrong, "%d stale reads of %s:\n        %s" % (len(wrong), said, "\n        ".join(wrong[:3]))
         # Or nothing was put to the test.
         assert hits > 0.2 * len(reads) and held > 0.2 * len(reads), said
         assert with_cuts or purges[207] == 0 and excused == 0, said
@@ -283,7 +307,7 @@ def random_operations(binary, with_cuts, seed):
 
 
 def seed_now():
-    return int(time.time())
+    return int(os.environ.get("SEED") or time.time())
 
 
 def test_random_operations(binary):
@@ -331,8 +355,7 @@ def test_a_purge_that_does_not_reach_a_gateway(binary):
             assert reads[2]("/a") != 1, "complete after %.1f s, but what was cut off gives what is gone" % took
         else:
             assert got.status == 207 and got.json["complete"] is False, (got.status, got.json)
-        now = reads[0]("/a")
-        assert now > 1 and reads[1]("/a") == now
+        assert 1 < reads[0]("/a") == reads[1]("/a")
         wait_for(lambda: reads[2]("/a") != 1, "the gateway that is cut off fetches anew", TRUST + EPSILON)
         return "%d after %.1f s" % (got.status, took)
 

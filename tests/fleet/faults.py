@@ -185,12 +185,13 @@ def test_links_flap(binary):
         for g, had_fds, had_rss in zip(fleet.gateways, fds, rss):
             assert g.cache("flights") == 0, "%d flights are left" % g.cache("flights")
             # The clients of the load are gone; connections to the origin may be kept, as many as the load had at once.
-            now = settled(g, "fds", had_fds)
+            now = settled(g, "fds", had_fds + 16)
             assert now <= had_fds + 16, "%d descriptors, %d before" % (now, had_fds)
             grown = settled(g, "rss", had_rss + (8 << 20)) - had_rss
             # New keys are kept: a kilobyte or so each, of which each gateway got a twelfth of the requests; and what
             # malloc keeps.
             bound = (200 if SANITIZED else 16) << 20
+            grown = settled(g, "rss", had_rss + bound) - had_rss
             assert grown < bound, "%.1f MB more" % (grown / 1e6)
         return "%d flaps, p99 %.0f ms, the slowest %.0f ms" % (FLAPS, load.total["p99_us"] / 1000,
                                                                 load.total["max_us"] / 1000)
@@ -202,8 +203,8 @@ def test_a_third_of_the_nodes_is_lost(binary):
     with start(binary) as fleet:
         first, second, third = fleet.gateways
         asks = [Ask(first.port, "/known/%d" % i) for i in range(keys)]
-        for begin in range(0, keys, 500):
-            answers = crowd(asks[begin:begin + 500])
+        for begin in range(0, keys, 50):  # not so many that a node is late
+            answers = crowd(asks[begin:begin + 50])
             assert all(a.status == 200 for a in answers), tally(answers)
         wait_for(lambda: sum(n.keys() for n in fleet.nodes) >= keys, "all is shared")
         had = [n.keys() for n in fleet.nodes]
@@ -211,7 +212,7 @@ def test_a_third_of_the_nodes_is_lost(binary):
         assert 0.2 < share < 0.47, "the ring is uneven: %s" % had
         fleet.origin.asked.clear()
         # Half of the keys through the second gateway while all is well, all of them through the third when it is not.
-        well = pace(fleet, keys // 3, 1.5, ["/known/%"], weights=(0, 1, 0), keys=keys // 2).report()
+        well = pace(fleet, keys // 6, 3, ["/known/%"], weights=(0, 1, 0), keys=keys // 2).report()
         check_well(well, "before")
         assert well.hits() == well.total["answered"], "%d of %d are hits" % (well.hits(), well.total["answered"])
         load = pace(fleet, keys // 3, 3.5, ["/known/%"], weights=(0, 0, 1), keys=keys)
