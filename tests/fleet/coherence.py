@@ -32,7 +32,7 @@ import os
 import random
 import time
 
-from harness import FULL, HOST, SANITIZED, Fleet, Reply, http, metric, run, wait_for
+from harness import FULL, HOST, SANITIZED, Ask, Crowd, Fleet, Reply, crowd, http, metric, run, wait_for
 
 TRUST = 3.0
 EPSILON = 2.0 if SANITIZED else 0.5
@@ -337,6 +337,26 @@ def test_each_kind_of_purge_reaches_all(binary):
             said = json.loads(got.body)
             assert got.status == 200 and said["complete"] is True and said["purged"] >= 1, (i, got.status, said)
         assert first.is_running()
+
+
+def test_reads_while_a_purge_goes_on(binary):
+    """What a gateway reads from a node just before the node purges it may not be in its memory afterwards; the gateway
+    that purges is one of them."""
+    stale = collections.Counter()
+    rounds, many = (5, 20) if SANITIZED else (20, 50)
+    with Fleet(binary, ROUTE) as fleet:
+        versions(fleet)
+        for i in range(rounds):
+            targets = ["/r%d/%d" % (i, j) for j in range(many)]
+            crowd([Ask(fleet.gateways[2].port, t) for t in targets])  # stored, and not in the others' memory
+            reading = Crowd([Ask(g.port, t) for t in targets for g in fleet.gateways[:2]]).go()
+            got = fleet.gateways[0].purge(f"prefix=http://{HOST}/r{i}/")
+            assert got.status == 200, got.json
+            reading.answers()
+            for a in crowd([Ask(g.port, t) for t in targets for g in fleet.gateways]):
+                stale[a.ask.port] += a.body == b"1"
+        found = [stale[g.port] for g in fleet.gateways]
+        assert found == [0, 0, 0], "stale answers of %d by gateway, the first purged: %s" % (rounds * many, found)
 
 
 def test_a_purge_that_does_not_reach_a_gateway(binary):
