@@ -63,16 +63,48 @@ struct storing {
     struct storing *next, *prev;
 };
 
+/* Keys that are the same for all objects, and texts that do not change. */
+struct fixed_words {
+    struct slice meta, prefixes, fence, recent, lock_ttl;
+    char space[512];
+};
+
 struct cache_sharing {
     struct worker *worker;
     struct fleet *fleet;
     struct redis *redis;
     struct entry_packer *packer;
+    struct fixed_words fixed;
     struct entry entry; /* of the reply that is being looked at */
     struct storing *storing;
     _Atomic uint32_t nlisted;
     struct cache_share *table[TABLE];
 };
+
+/* "PREFIX:KIND:NAME" */
+static struct slice add_key(const struct cache_sharing *s, const char *kind, struct slice name, struct buf *b)
+{
+    size_t from = b->len;
+    buf_add(b, slice_of(fleet_conf(s->fleet)->prefix));
+    buf_add(b, slice_of(kind));
+    buf_add(b, name);
+    return b->failed ? (struct slice){"", 0} : (struct slice){b->p + from, b->len - from};
+}
+
+static void make_fixed(struct cache_sharing *s)
+{
+    struct fixed_words *f = &s->fixed;
+    struct buf b;
+    buf_init(&b, f->space, sizeof(f->space));
+    f->meta = add_key(s, ":meta", SLICE(""), &b);
+    f->prefixes = add_key(s, ":prefixes", SLICE(""), &b);
+    f->fence = add_key(s, ":fence", SLICE(""), &b);
+    f->recent = add_key(s, ":recent", SLICE(""), &b);
+    size_t from = b.len;
+    buf_add_u64(&b, fleet_conf(s->fleet)->lock_ms);
+    f->lock_ttl = (struct slice){b.p + from, b.len - from};
+    CHECK(!b.failed); /* a prefix has 64 bytes at most */
+}
 
 struct cache_sharing *cache_sharing_new(struct worker *w)
 {
@@ -84,6 +116,7 @@ struct cache_sharing *cache_sharing_new(struct worker *w)
     s->worker = w;
     s->fleet = w->setup.fleet;
     s->redis = w->redis;
+    make_fixed(s);
     return s;
 }
 
@@ -121,27 +154,26 @@ static struct cache_share *share_of(struct exchange *x)
 
 /* ---- keys ---- */
 
-enum { KEY_OBJECT, KEY_META, KEY_GROUP, KEY_PREFIXES, KEY_LOCK, KEY_FENCE, KEY_FIXED };
-
-/* "PREFIX:KIND:NAME" */
-static struct slice add_key(const struct cache_sharing *s, const char *kind, struct slice name, struct buf *b)
-{
-    size_t from = b->len;
-    buf_add(b, slice_of(fleet_conf(s->fleet)->prefix));
-    buf_add(b, slice_of(kind));
-    buf_add(b, name);
-    return b->failed ? (struct slice){"", 0} : (struct slice){b->p + from, b->len - from};
-}
+enum {
+    KEY_OBJECT,
+    KEY_META,
+    KEY_GROUP,
+    KEY_PREFIXES,
+    KEY_LOCK,
+    KEY_FENCE,
+    KEY_FIXED,
+    KEY_RECENT = KEY_FENCE
+};
 
 static void add_keys(const struct cache_sharing *s, const struct object_key *key, struct buf *b,
                      struct slice *keys)
 {
     keys[KEY_OBJECT] = add_key(s, ":o:", key->text, b);
-    keys[KEY_META] = add_key(s, ":meta", SLICE(""), b);
+    keys[KEY_META] = s->fixed.meta;
     keys[KEY_GROUP] = add_key(s, ":g:", (struct slice){key->text.p, key->group_len}, b);
-    keys[KEY_PREFIXES] = add_key(s, ":prefixes", SLICE(""), b);
+    keys[KEY_PREFIXES] = s->fixed.prefixes;
     keys[KEY_LOCK] = add_key(s, ":lock:", key->text, b);
-    keys[KEY_FENCE] = add_key(s, ":fence", SLICE(""), b);
+    keys[KEY_FENCE] = s->fixed.fence;
 }
 
 static uint64_t ring_hash(const struct object_key *key)
@@ -431,7 +463,6 @@ static bool send_lookup(struct cache_share *s)
     struct cache_sharing *all = sharing_of(x);
     struct buf b = worker_scratch(x->worker);
     struct slice keys[KEY_FIXED], token = {"", 0};
-    char ttl[16];
     uint64_t version = known_version(x);
     bool has_waited = s->begun_ns != s->sent_ns;
     add_keys(all, &s->key, &b, keys);
@@ -440,9 +471,8 @@ static bool send_lookup(struct cache_share *s)
     if (s->locks)
         token = dlock_offer(&s->lock,
                             (uint64_t[2]){random_next(&x->worker->random), random_next(&x->worker->random)});
-    snprintf(ttl, sizeof(ttl), "%u", fleet_conf(all->fleet)->lock_ms);
     const struct slice args[] = {token,
-                                 slice_of(ttl),
+                                 all->fixed.lock_ttl,
                                  {(const char *)&version, version ? sizeof(version) : 0},
                                  {s->key.text.p, s->key.group_len},
                                  s->locks && !has_waited && x->caching.is_refused ? SLICE("1") : SLICE("0")};
@@ -667,7 +697,7 @@ static bool store_one(struct cache_share *s, struct object *o, int64_t *keep_ms,
     add_keys(all, &o->key, &b, keys);
     memcpy(w.keys, keys, sizeof(keys));
     w.keys[KEY_LOCK] = s->lock_key;
-    w.keys[KEY_FENCE] = add_key(all, ":recent", SLICE(""), &b);
+    w.keys[KEY_RECENT] = all->fixed.recent;
     add_tag_keys(all, o, &b, &w);
     size_t from = b.len;
     fleet_announcement(all->fleet, FLEET_STORED, &o->key, cached_of(o)->version, &b);

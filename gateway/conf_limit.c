@@ -101,6 +101,9 @@ static void build_limit(struct conf_load *load, const struct conf_node *node, st
     build_tiers(load, node, l);
     if (l->scope != LIMIT_SCOPE_GATEWAY)
         conf_warn_alone(load, node, "scope", "each gateway counts alone");
+    if (l->scope != LIMIT_SCOPE_GATEWAY && l->delay_ms > 0)
+        conf_mistake(load->report, conf_node_value(node, "delay", 0)->place,
+                     "delay: only a limit of scope gateway can delay a request");
     l->exempt = conf_build_cidrs(load, node, conf_schema_get(limit_section(), "exempt"), &l->nexempt);
     if (l->rate.per_ms && l->cost > l->burst)
         conf_mistake(load->report, place, "cost is above burst: no request would ever pass");

@@ -49,7 +49,8 @@ static inline unsigned metrics_key_status(uint32_t key)
     return key & 0xffff;
 }
 
-/* Decisions of limits, by store, and what became of requests in the cache, are counted under their results. */
+/* Decisions of limits, by store, and what became of requests in the cache, are counted under their results.
+ */
 enum metrics_route_counter {
     ROUTE_BYTES_IN,
     ROUTE_BYTES_OUT,

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define PIECE          4096  /* bytes that are given to the reader at a time */
 #define READ_SIZE      16384 /* a whole record of TLS */
 #define READS_PER_TURN 32    /* then others have their turn */
 
@@ -114,6 +115,7 @@ uint64_t redis_connection_writes(const struct redis_connection *c)
 
 /* ---- reading ---- */
 
+/* What is there of replies. */
 static void take_replies(struct redis_connection *c)
 {
     struct redis_reply v;
@@ -124,6 +126,19 @@ static void take_replies(struct redis_connection *c)
         end(c, "what it says is no reply, or too large");
 }
 
+/* In pieces: the reader moves what it has not parsed yet with every reply. */
+static void take_bytes(struct redis_connection *c, struct slice bytes)
+{
+    while (c->owner && bytes.len > 0) {
+        struct slice piece = {bytes.p, bytes.len < PIECE ? bytes.len : PIECE};
+        bytes = slice_skip(bytes, piece.len);
+        if (redis_reader_feed(c->reader, piece))
+            take_replies(c);
+        else
+            end(c, "out of memory");
+    }
+}
+
 void redis_connection_read(struct redis_connection *c)
 {
     char bytes[READ_SIZE];
@@ -131,10 +146,8 @@ void redis_connection_read(struct redis_connection *c)
         ssize_t n = redis_socket_read(&c->socket, bytes, sizeof(bytes));
         if (n < 0)
             end(c, c->socket.why);
-        else if (n > 0 && !redis_reader_feed(c->reader, (struct slice){bytes, (size_t)n}))
-            end(c, "out of memory");
         else if (n > 0)
-            take_replies(c);
+            take_bytes(c, (struct slice){bytes, (size_t)n});
         if (n < (ssize_t)sizeof(bytes))
             break; /* what is left, if anything, is polled for */
     }

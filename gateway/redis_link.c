@@ -22,7 +22,7 @@
 
 #define MS            CLOCK_MILLISECOND_NS
 #define BACKOFF_FIRST (UINT64_C(100) * MS)
-#define BACKOFF_LAST  (UINT64_C(5000) * MS)
+#define BACKOFF_LAST  (UINT64_C(500) * MS)
 #define PONG_LEAST_MS 250
 #define PENDING_FIRST ((size_t)64)
 #define PENDING_MAX   ((size_t)1 << 18)

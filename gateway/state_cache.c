@@ -218,7 +218,7 @@ void state_fleet_metrics(const struct state_view *v, FILE *out)
     if (!v->fleet)
         return;
     fleet_view(v->fleet, &f);
-    print(out, "gateways", "gauge", "Gateways that are alive, as the Redis nodes tell.", f.gateways);
+    print(out, "fleet_gateways", "gauge", "Gateways that are alive, as the Redis nodes tell.", f.gateways);
     print(out, "redis_ring_mismatch", "gauge", "1: a gateway has another list of nodes.", f.has_other_rings);
     print(out, "fleet_messages_total", "counter", "Announcements that were heard.", f.heard);
     print(out, "fleet_purges_total", "counter", "Purges of all gateways.", f.purges);

@@ -25,9 +25,7 @@
  */
 #include "lib/dlock.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
+#include "lib/buf.h"
 #include "lib/clock.h"
 #include "lib/random.h"
 
@@ -50,6 +48,15 @@ static const char *const event_names[DLOCK_EVENTS] = {
     [DLOCK_DID_NOTHING] = "nothing", [DLOCK_DID_ACQUIRE] = "acquired", [DLOCK_DID_REFUSE] = "refused",
     [DLOCK_DID_FAIL] = "failed",     [DLOCK_DID_LOSE] = "lost",        [DLOCK_DID_END] = "ended",
 };
+
+/* As text that ends with NUL; SIZE is large enough for any. */
+static void write_number(char *at, size_t size, uint64_t n)
+{
+    struct buf b;
+    buf_init(&b, at, size - 1);
+    buf_add_u64(&b, n);
+    at[b.len] = '\0';
+}
 
 static void enter(struct dlock *l, enum dlock_state state, enum dlock_event news)
 {
@@ -134,7 +141,7 @@ static void set_fence(struct dlock *l)
     for (int i = 0; i < l->setup.n; i++)
         if (l->setup.nodes[i].vote == DLOCK_YES && l->setup.nodes[i].fence > l->fence)
             l->fence = l->setup.nodes[i].fence;
-    snprintf(l->number, sizeof(l->number), "%" PRId64, l->fence);
+    write_number(l->number, sizeof(l->number), (uint64_t)l->fence);
 }
 
 static void raise_counters(struct dlock *l)
@@ -197,7 +204,11 @@ static void begin(struct dlock *l, const uint64_t random[2])
     l->fence = 0;
     l->holder_ms = 0;
     l->extension.out = 0;
-    snprintf(l->token, sizeof(l->token), "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
+    struct buf token;
+    buf_init(&token, l->token, sizeof(l->token));
+    buf_add_hex(&token, random[0], 16);
+    buf_add_hex(&token, random[1], 16);
+    l->token[DLOCK_TOKEN_LEN] = '\0';
     enter(l, DLOCK_ACQUIRING, DLOCK_DID_NOTHING);
 }
 
@@ -262,7 +273,7 @@ void dlock_init(struct dlock *l, const struct dlock_setup *setup)
     CHECK(setup->n == 1 || (setup->n >= 3 && setup->n <= DLOCK_NODES_MAX));
     CHECK(setup->ttl_ms >= DLOCK_TTL_MIN_MS && setup->ttl_ms <= DLOCK_TTL_MAX_MS);
     *l = (struct dlock){.setup = *setup};
-    snprintf(l->ttl, sizeof(l->ttl), "%" PRIu32, setup->ttl_ms);
+    write_number(l->ttl, sizeof(l->ttl), setup->ttl_ms);
     for (int i = 0; i < setup->n; i++)
         setup->nodes[i] =
             (struct dlock_node){.eval = setup->nodes[i].eval, .ctx = setup->nodes[i].ctx, .lock = l};
