@@ -397,7 +397,7 @@ def test_a_purge_that_does_not_reach_the_nodes_is_partial(binary):
         fleet.nodes[0].resume()
         fleet.wait_joined()
         for read in reads:
-            wait_for(lambda read=read: all(read(t) > 1 for t in targets), "what was purged is gone everywhere", TRUST + EPSILON)
+            wait_for(lambda read=read: all(read(t) > 1 for t in targets), "what was purged is gone", TRUST + EPSILON)
         for node in fleet.nodes:
             node.kill()
         got = fleet.gateways[0].purge("all=yes")
