@@ -212,8 +212,11 @@ static void unwatch_redis(struct control *c)
 
 static bool start_fleet(struct control *c, struct err *err)
 {
-    const struct fleet_setup setup = {
-        .snapshot = c->current.snapshot, .store = c->cache->store, .log = c->log, .ctx = c};
+    const struct fleet_setup setup = {.snapshot = c->current.snapshot,
+                                      .store = c->cache->store,
+                                      .log = c->log,
+                                      .nworkers = c->current.snapshot->conf->workers,
+                                      .ctx = c};
     if (!c->current.snapshot->conf->redis.enabled)
         return true;
     return (c->fleet = fleet_new(&setup, err)) != NULL;

@@ -409,8 +409,15 @@ static bool init(struct fleet *f)
         return false;
     random_seed(&f->random);
     for (size_t i = 0; i < f->nnodes; i++) {
-        f->nodes[i].fleet = f;
-        f->nodes[i].index = i;
+        struct fleet_node *node = &f->nodes[i];
+        size_t size = f->setup.nworkers * sizeof(*node->counts);
+        node->fleet = f;
+        node->index = i;
+        node->durations = histogram_new(f->setup.nworkers);
+        node->counts = aligned_alloc(CACHE_LINE, size);
+        if (!node->durations || !node->counts)
+            return false;
+        memset(node->counts, 0, size);
     }
     snprintf(f->id, sizeof(f->id), "%016llx", (unsigned long long)random_next(&f->random));
     snprintf(f->channel, sizeof(f->channel), "%s:fleet", f->conf->prefix);
@@ -464,6 +471,10 @@ void fleet_free(struct fleet *f)
         return;
     mailbox_free(f->mailbox);
     snapshot_put(f->setup.snapshot);
+    for (size_t i = 0; i < f->nnodes; i++) {
+        histogram_free(f->nodes[i].durations);
+        free(f->nodes[i].counts);
+    }
     free(f->nodes);
     free(f);
 }
@@ -490,6 +501,22 @@ struct slice fleet_channel(const struct fleet *f)
     return slice_of(f->channel);
 }
 
+void fleet_count_answer(struct fleet *f, size_t i, unsigned worker, uint64_t took_ns)
+{
+    histogram_add(f->nodes[i].durations, worker, took_ns);
+}
+
+void fleet_count_link(struct fleet *f, size_t i, unsigned worker, const struct redis_link_stats *stats)
+{
+    struct fleet_counts *c = &f->nodes[i].counts[worker];
+    atomic_store_explicit(&c->sent, stats->sent, memory_order_relaxed);
+    atomic_store_explicit(&c->answered, stats->answered, memory_order_relaxed);
+    atomic_store_explicit(&c->late, stats->late, memory_order_relaxed);
+    atomic_store_explicit(&c->refused, stats->refused, memory_order_relaxed);
+    atomic_store_explicit(&c->connects, stats->connects, memory_order_relaxed);
+    atomic_store_explicit(&c->writes, stats->writes, memory_order_relaxed);
+}
+
 void fleet_view(const struct fleet *f, struct fleet_view *v)
 {
     *v = (struct fleet_view){
@@ -511,4 +538,14 @@ void fleet_view_node(const struct fleet *f, size_t i, uint64_t now_ns, struct fl
         .session = fleet_session(f, i),
         .verified_ago_ns = verified > 0 && now_ns > verified ? now_ns - verified : 0,
     };
+    for (unsigned w = 0; w < f->setup.nworkers; w++) {
+        const struct fleet_counts *c = &node->counts[w];
+        v->sent += atomic_load_explicit(&c->sent, memory_order_relaxed);
+        v->answered += atomic_load_explicit(&c->answered, memory_order_relaxed);
+        v->late += atomic_load_explicit(&c->late, memory_order_relaxed);
+        v->refused += atomic_load_explicit(&c->refused, memory_order_relaxed);
+        v->connects += atomic_load_explicit(&c->connects, memory_order_relaxed);
+        v->writes += atomic_load_explicit(&c->writes, memory_order_relaxed);
+    }
+    histogram_read(node->durations, &v->durations);
 }

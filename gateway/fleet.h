@@ -31,7 +31,9 @@
 #define GATEWAY_FLEET_H
 
 #include "gateway/conf_redis.h"
+#include "gateway/redis_link.h"
 #include "gateway/worker.h"
+#include "lib/histogram.h"
 #include "lib/object_store.h"
 
 struct fleet;
@@ -47,6 +49,7 @@ struct fleet_setup {
     void (*breaker_opened)(void *ctx, struct slice backend, uint64_t open_ms);
     void *ctx;
     struct log *log;
+    unsigned nworkers;
 };
 
 /* The thread runs when this returns. NULL with err. */
@@ -130,11 +133,19 @@ MUST_USE bool fleet_purge(struct fleet *f, const struct fleet_purge *want, struc
 
 /* ---- what one can see ---- */
 
+/* A worker's own: a command of node I was answered; what its link has done so far. */
+void fleet_count_answer(struct fleet *f, size_t i, unsigned worker, uint64_t took_ns);
+void fleet_count_link(struct fleet *f, size_t i, unsigned worker, const struct redis_link_stats *stats);
+
 struct fleet_node_view {
     const char *name;
     bool is_heard;
     uint64_t session;         /* how often it was heard anew */
     uint64_t verified_ago_ns; /* 0: never */
+
+    /* over all workers */
+    uint64_t sent, answered, late, refused, connects, writes;
+    struct histogram_snapshot durations;
 };
 
 struct fleet_view {

@@ -44,6 +44,12 @@ struct fleet_look {
     struct fleet_node *node;
 };
 
+/* What a worker's link to a node has done, as it last said. */
+struct fleet_counts {
+    _Alignas(CACHE_LINE) _Atomic uint64_t sent;
+    _Atomic uint64_t answered, late, refused, connects, writes;
+};
+
 struct fleet_node {
     struct fleet *fleet;
     size_t index;
@@ -57,6 +63,8 @@ struct fleet_node {
     unsigned gateways, others;
 
     /* for all threads */
+    struct histogram *durations;
+    struct fleet_counts *counts; /* by worker */
     _Atomic bool is_heard;
     _Atomic uint32_t session;
     _Atomic uint64_t verified_ns;

@@ -125,6 +125,13 @@ static void on_changed(void *ctx, enum redis_state state, const char *why)
         setup->changed(setup->ctx, s->i, state, why);
 }
 
+static void on_answered(void *ctx, uint64_t took_ns)
+{
+    const struct slot *s = ctx;
+    if (s->redis->setup.answered)
+        s->redis->setup.answered(s->redis->setup.ctx, s->i, took_ns);
+}
+
 static void on_failed(void *ctx, struct slice text)
 {
     struct slot *s = ctx;
@@ -201,6 +208,7 @@ static bool make_link(struct redis *r, size_t i)
                                                         .seed = r->setup.seed + i,
                                                         .changed = on_changed,
                                                         .failed = on_failed,
+                                                        .answered = on_answered,
                                                         .ctx = s});
     return s->link != NULL;
 }

@@ -37,6 +37,7 @@ struct redis_setup {
     bool (*is_barred)(void *bar, size_t i);
     void (*changed)(void *ctx, size_t i, enum redis_state state, const char *why); /* or NULL */
     void *bar;
+    void (*answered)(void *ctx, size_t i, uint64_t took_ns); /* a command of node I; or NULL */
     uint64_t seed;
 };
 

@@ -21,8 +21,8 @@
 #include "lib/random.h"
 
 #define MS            CLOCK_MILLISECOND_NS
-#define BACKOFF_FIRST (UINT64_C(100) * MS)
-#define BACKOFF_LAST  (UINT64_C(500) * MS)
+#define BACKOFF_FIRST (UINT64_C(50) * MS)
+#define BACKOFF_LAST  (UINT64_C(250) * MS)
 #define PONG_LEAST_MS 250
 #define PENDING_FIRST ((size_t)64)
 #define PENDING_MAX   ((size_t)1 << 18)
@@ -299,6 +299,14 @@ static void take_greeting(struct redis_link *l, const struct redis_reply *v)
     }
 }
 
+/* Since it was written. */
+static uint64_t time_of_oldest(const struct redis_link *l)
+{
+    uint64_t now = clock_now_ns(), due = l->ring[l->head & (l->cap - 1)].due_ns;
+    uint64_t written = due - l->setup.node->command_ms * MS;
+    return now > written ? now - written : 0;
+}
+
 static void take_reply(struct redis_link *l, const struct redis_reply *v)
 {
     if (l->head == l->tail) {
@@ -314,6 +322,8 @@ static void take_reply(struct redis_link *l, const struct redis_reply *v)
         return;
     }
     l->stats.answered++;
+    if (l->setup.answered)
+        l->setup.answered(l->setup.ctx, time_of_oldest(l));
     if (v->kind == REDIS_FAILED && l->setup.failed)
         l->setup.failed(l->setup.ctx, v->text);
     struct redis_call *call = l->is_closing ? NULL : take_oldest(l);

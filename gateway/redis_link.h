@@ -12,8 +12,8 @@
  *
  * The link looks after itself. It connects, says who it is (AUTH, SELECT), and is up when the node has
  * answered a PING. It goes down when the connection ends, when nothing has been answered for DEADLINE while
- * something was asked, or when a reply makes no sense; then it tries again, after 100 ms at first and half a
- * second at last, each time give or take a half. While it is down, commands are refused at once: a node that
+ * something was asked, or when a reply makes no sense; then it tries again, after 50 ms at first and 250 ms at
+ * last, each time give or take a half. While it is down, commands are refused at once: a node that
  * is dead or stalled costs a request nothing but for those that were under way.
  *
  * A link with channels subscribes to them instead, and is up when the node has confirmed all. It takes no
@@ -59,6 +59,8 @@ struct redis_link_setup {
     uint64_t seed;                                                        /* of the jitter */
     void (*changed)(void *ctx, enum redis_state state, const char *why);  /* up and down; or NULL */
     void (*failed)(void *ctx, struct slice text); /* an error reply, before its call hears it; or NULL */
+
+    void (*answered)(void *ctx, uint64_t took_ns); /* a command, from its writing on; or NULL */
 
     const struct slice *channels; /* lent; to subscribe to */
     size_t nchannels;             /* below REDIS_WORDS_MAX; 0: a link for commands */

@@ -4,7 +4,6 @@
 
 #include "gateway/cache_key.h"
 #include "gateway/state_internal.h"
-#include "lib/clock.h"
 
 #define URL_MAX 8192 /* bytes of a key's URL */
 
@@ -161,32 +160,6 @@ struct state_answer state_purge(const struct state_view *v, const struct state_a
     return purge(v, &want, text);
 }
 
-/* ---- nodes ---- */
-
-struct state_answer state_show_redis(const struct state_view *v)
-{
-    struct fleet_view f;
-    if (!v->fleet)
-        return state_refuse(404, "there is no section redis");
-    cJSON *j = cJSON_CreateObject();
-    fleet_view(v->fleet, &f);
-    cJSON_AddStringToObject(j, "gateway", fleet_id(v->fleet));
-    cJSON_AddNumberToObject(j, "gateways", f.gateways);
-    cJSON_AddBoolToObject(j, "same_nodes", !f.has_other_rings);
-    cJSON *nodes = cJSON_AddArrayToObject(j, "nodes");
-    for (size_t i = 0; i < fleet_conf(v->fleet)->nnodes; i++) {
-        struct fleet_node_view n;
-        cJSON *one = cJSON_CreateObject();
-        fleet_view_node(v->fleet, i, clock_now_ns(), &n);
-        cJSON_AddStringToObject(one, "node", n.name);
-        cJSON_AddBoolToObject(one, "up", n.is_heard);
-        cJSON_AddNumberToObject(one, "sessions", (double)n.session);
-        cJSON_AddNumberToObject(one, "verified_ago_s", (double)n.verified_ago_ns / 1e9);
-        cJSON_AddItemToArray(nodes, one);
-    }
-    return state_answer_with(200, j);
-}
-
 /* ---- metrics ---- */
 
 static void print(FILE *out, const char *name, const char *type, const char *help, uint64_t value)
@@ -210,24 +183,4 @@ void state_cache_metrics(const struct state_view *v, FILE *out)
     print(out, "cache_flights", "gauge", "Fetches for the cache that are under way.", f.flying);
     state_family(out, "cache_coalesced_total", "counter", "Requests that joined another's fetch.");
     fprintf(out, "tollgate_cache_coalesced_total{scope=\"local\"} %" PRIu64 "\n", f.followed);
-}
-
-void state_fleet_metrics(const struct state_view *v, FILE *out)
-{
-    struct fleet_view f;
-    if (!v->fleet)
-        return;
-    fleet_view(v->fleet, &f);
-    print(out, "fleet_gateways", "gauge", "Gateways that are alive, as the Redis nodes tell.", f.gateways);
-    print(out, "redis_ring_mismatch", "gauge", "1: a gateway has another list of nodes.", f.has_other_rings);
-    print(out, "fleet_messages_total", "counter", "Announcements that were heard.", f.heard);
-    print(out, "fleet_purges_total", "counter", "Purges of all gateways.", f.purges);
-    print(out, "fleet_purges_partial_total", "counter", "Of them, those that a node did not get.",
-          f.purges_partial);
-    state_family(out, "redis_up", "gauge", "1: the node is heard and can be used.");
-    for (size_t i = 0; i < fleet_conf(v->fleet)->nnodes; i++) {
-        struct fleet_node_view n;
-        fleet_view_node(v->fleet, i, clock_now_ns(), &n);
-        fprintf(out, "tollgate_redis_up{node=\"%s\"} %d\n", n.name, n.is_heard);
-    }
 }

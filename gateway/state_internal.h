@@ -1,5 +1,6 @@
 /*
- * state_internal.h: what the parts of state.h share: state.c (backends, limits) and state_cache.c. Nobody
+ * state_internal.h: what the parts of state.h share: state.c (backends, limits), state_cache.c and
+ * state_fleet.c. Nobody
  * else includes it.
  */
 #ifndef GATEWAY_STATE_INTERNAL_H
@@ -20,8 +21,11 @@ void state_family(FILE *out, const char *name, const char *type, const char *hel
 
 struct state_answer state_show_cache(const struct state_view *v);
 struct state_answer state_purge(const struct state_view *v, const struct state_ask *ask);
-struct state_answer state_show_redis(const struct state_view *v);
 void state_cache_metrics(const struct state_view *v, FILE *out);
+
+/* ---- state_fleet.c ---- */
+
+struct state_answer state_show_redis(const struct state_view *v);
 void state_fleet_metrics(const struct state_view *v, FILE *out);
 
 #endif

@@ -277,6 +277,14 @@ static void look_at_lag(struct worker *w, uint64_t now)
                    (unsigned)(w->shedder.lag_ns / 1000000), w->shedder.level);
 }
 
+static void count_links(struct worker *w)
+{
+    for (size_t i = 0; i < fleet_conf(w->setup.fleet)->nnodes; i++) {
+        struct redis_link_stats stats = redis_node_stats(w->redis, i);
+        fleet_count_link(w->setup.fleet, i, w->setup.index, &stats);
+    }
+}
+
 static void on_tick(uv_timer_t *t)
 {
     struct worker *w = t->data;
@@ -284,6 +292,8 @@ static void on_tick(uv_timer_t *t)
     look_at_lag(w, now);
     wheel_run(&w->wheel, now);
     front_tick(w->front, now);
+    if (w->redis)
+        count_links(w);
     if (w->log_stream)
         logwriter_stream_flush(w->log_stream);
 }
@@ -378,6 +388,12 @@ static void set_redis_timer(void *ctx, struct wheel_entry *e, uint64_t due_ns)
     worker_set_soon(ctx, e, due_ns);
 }
 
+static void on_redis_answer(void *ctx, size_t i, uint64_t took_ns)
+{
+    struct worker *w = ctx;
+    fleet_count_answer(w->setup.fleet, i, w->setup.index, took_ns);
+}
+
 /* Its links to the nodes, and what it shares over them. */
 static bool join_fleet(struct worker *w)
 {
@@ -389,6 +405,7 @@ static bool join_fleet(struct worker *w)
                                       .conf = fleet_conf(w->setup.fleet),
                                       .is_barred = fleet_bars,
                                       .bar = w->setup.fleet,
+                                      .answered = on_redis_answer,
                                       .seed = random_next(&w->random)};
     w->redis = redis_new(&setup);
     w->sharing = w->redis ? cache_sharing_new(w) : NULL;
