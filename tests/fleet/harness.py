@@ -321,7 +321,7 @@ class Fleet:
         nodes = sum(n.is_running() for n in self.nodes)
         for g in running:
             wait_for(lambda g=g: metric(g, "tollgate_redis_up") == nodes, "a gateway that hears all nodes")
-            wait_for(lambda g=g: metric(g, "tollgate_gateways") == len(running), "gateways that know of each other")
+            wait_for(lambda g=g: metric(g, "tollgate_fleet_gateways") == len(running), "gateways that know of each other")
 
     def __enter__(self):
         return self

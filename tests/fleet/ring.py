@@ -60,7 +60,7 @@ def test_the_same_nodes_in_another_order(binary):
     nodes = [Redis() for _ in range(3)]
     ports = [n.port for n in nodes]
     gateways = pair(binary, redis_conf(ports), redis_conf(ports[::-1]))
-    wait_for(lambda: all(metric(g, "tollgate_gateways") == 2 for g in gateways), "they know of each other")
+    wait_for(lambda: all(metric(g, "tollgate_fleet_gateways") == 2 for g in gateways), "they know of each other")
     for gateway in gateways:
         wait_for(lambda g=gateway: mismatch(g) == 0, "tollgate_redis_ring_mismatch 0")
         assert not LOUD.search(gateway.text()), gateway.text()
