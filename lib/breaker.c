@@ -19,6 +19,8 @@
  * an outcome that comes too late for its slice or generation cannot be added to another one. Slices are
  * numbered from the closing on.
  *
+ * How long it is cautious is a word of its own that only grows; each judgement reads it once.
+ *
  * Nothing but the words themselves is communicated, so relaxed order is enough for all of them, with one
  * exception: probed_ns, see let_probe.
  *
@@ -84,7 +86,8 @@ static bool change_state(struct breaker *b, uint64_t *word, struct phase to, str
     if (!atomic_compare_exchange_strong_explicit(&b->word, word, pack(&to), memory_order_acq_rel,
                                                  memory_order_acquire))
         return false;
-    *change = (struct breaker_change){event, to.generation};
+    *change =
+        (struct breaker_change){event, to.generation, to.state == BREAKER_OPEN ? to.tick << TICK_SHIFT : 0};
     atomic_fetch_add_explicit(&b->events[event], 1, memory_order_relaxed);
     return true;
 }
@@ -179,22 +182,70 @@ static void end_row(struct breaker *b, uint16_t generation)
 
 /* ---- opening ---- */
 
-static struct phase opened(const struct breaker *b, unsigned level, const struct breaker_result *r)
+static uint64_t bounded(const struct breaker *b, uint64_t open_ns)
 {
-    const struct breaker_policy *p = &b->policy;
-    uint64_t open_ns = p->open_for_ns;
-    for (unsigned i = 1; i < level && open_ns < p->open_max_ns; i++)
-        open_ns *= 2;
-    open_ns = open_ns < p->open_max_ns ? open_ns : p->open_max_ns;
-    uint64_t jitter_ns = open_ns / BREAKER_WHOLE * p->jitter;
+    return open_ns < b->policy.open_max_ns ? open_ns : b->policy.open_max_ns;
+}
+
+/* Open at LEVEL for OPEN_NS, within its bound and with jitter; of R, the time and what is random. */
+static struct phase open_phase(const struct breaker *b, unsigned level, uint64_t open_ns,
+                               const struct breaker_result *r)
+{
+    open_ns = bounded(b, open_ns);
+    uint64_t jitter_ns = open_ns / BREAKER_WHOLE * b->policy.jitter;
     open_ns = open_ns - jitter_ns + random_below(r->random, 2 * jitter_ns + 1);
     return (struct phase){
         .state = BREAKER_OPEN, .level = level, .tick = (r->now_ns + open_ns + TICK_NS - 1) >> TICK_SHIFT};
 }
 
+static struct phase opened(const struct breaker *b, unsigned level, const struct breaker_result *r)
+{
+    uint64_t open_ns = b->policy.open_for_ns;
+    for (unsigned i = 1; i < level && open_ns < b->policy.open_max_ns; i++)
+        open_ns *= 2;
+    return open_phase(b, level, open_ns, r);
+}
+
 static unsigned raise_level(unsigned level)
 {
     return level < LEVEL_MAX ? level + 1 : LEVEL_MAX;
+}
+
+/* The level of an opening at NOW_NS that ends the closed phase P. */
+static unsigned next_level(const struct breaker *b, const struct phase *p, uint64_t now_ns)
+{
+    bool has_recovered = now_ns >= (p->tick << TICK_SHIFT) + b->policy.window_ns;
+    return has_recovered ? 1 : raise_level(p->level);
+}
+
+static void note_tripped(struct breaker *b, const struct breaker_counts *sum)
+{
+    atomic_store_explicit(&b->tripped[0], sum->total, memory_order_relaxed);
+    atomic_store_explicit(&b->tripped[1], sum->failures, memory_order_relaxed);
+    atomic_store_explicit(&b->tripped[2], sum->slow, memory_order_relaxed);
+}
+
+/* What is counted in the closed phase P. */
+static struct breaker_counts window_of(const struct breaker *b, const struct phase *p, uint64_t now_ns)
+{
+    return sum_window(b, tag_of(p->generation, slice_number(b, p, now_ns)));
+}
+
+/* Rounded up: what is on stays on. */
+static uint32_t half(uint32_t n)
+{
+    return n - n / 2;
+}
+
+static struct breaker_policy policy_at(const struct breaker *b, uint64_t now_ns)
+{
+    struct breaker_policy p = b->policy;
+    if (now_ns < atomic_load_explicit(&b->cautious_until_ns, memory_order_relaxed)) {
+        p.min_requests = half(p.min_requests);
+        p.failure_ratio = half(p.failure_ratio);
+        p.consecutive = half(p.consecutive);
+    }
+    return p;
 }
 
 static bool reaches(uint64_t part, uint64_t total, uint32_t ratio)
@@ -206,23 +257,19 @@ static bool reaches(uint64_t part, uint64_t total, uint32_t ratio)
 static struct breaker_change judge(struct breaker *b, uint64_t word, uint64_t row,
                                    const struct breaker_result *r)
 {
-    const struct breaker_policy *policy = &b->policy;
     struct breaker_change change = {.event = BREAKER_DID_OPEN};
     struct phase p = unpack(word);
-    struct breaker_counts sum = sum_window(b, tag_of(p.generation, slice_number(b, &p, r->now_ns)));
-    bool is_too_long = policy->consecutive && row >= policy->consecutive;
+    const struct breaker_policy policy = policy_at(b, r->now_ns);
+    struct breaker_counts sum = window_of(b, &p, r->now_ns);
+    bool is_too_long = policy.consecutive && row >= policy.consecutive;
     bool is_too_often =
-        sum.total >= policy->min_requests && (reaches(sum.failures, sum.total, policy->failure_ratio) ||
-                                              reaches(sum.slow, sum.total, policy->slow_ratio));
+        sum.total >= policy.min_requests && (reaches(sum.failures, sum.total, policy.failure_ratio) ||
+                                             reaches(sum.slow, sum.total, policy.slow_ratio));
     if (!is_too_long && !is_too_often)
         return (struct breaker_change){0};
-    bool has_recovered = r->now_ns >= (p.tick << TICK_SHIFT) + policy->window_ns;
     /* One attempt: while it is closed the word changes only by ceasing to be closed. */
-    if (change_state(b, &word, opened(b, has_recovered ? 1 : raise_level(p.level), r), &change)) {
-        atomic_store_explicit(&b->tripped[0], sum.total, memory_order_relaxed);
-        atomic_store_explicit(&b->tripped[1], sum.failures, memory_order_relaxed);
-        atomic_store_explicit(&b->tripped[2], sum.slow, memory_order_relaxed);
-    }
+    if (change_state(b, &word, opened(b, next_level(b, &p, r->now_ns), r), &change))
+        note_tripped(b, &sum);
     return change;
 }
 
@@ -410,6 +457,39 @@ bool breaker_admit(struct breaker *b, uint64_t now_ns, struct breaker_permit *pe
     return verdict == ADMITTED;
 }
 
+/* ---- what others say ---- */
+
+struct breaker_change breaker_open_for(struct breaker *b, uint64_t now_ns, uint64_t for_ns, uint64_t random)
+{
+    const struct breaker_result r = {.now_ns = now_ns, .random = random};
+    struct breaker_change change = {.event = BREAKER_DID_FOLLOW};
+    uint64_t word = atomic_load_explicit(&b->word, memory_order_relaxed);
+    struct phase p = unpack(word);
+    if (p.state != BREAKER_CLOSED || for_ns == 0)
+        return (struct breaker_change){0};
+    struct breaker_counts sum = window_of(b, &p, now_ns);
+    /* One attempt, as in judge: who has changed it meanwhile knows more. */
+    if (change_state(b, &word, open_phase(b, next_level(b, &p, now_ns), for_ns, &r), &change))
+        note_tripped(b, &sum);
+    return change;
+}
+
+bool breaker_be_cautious(struct breaker *b, uint64_t now_ns, uint64_t for_ns)
+{
+    uint64_t until_ns = now_ns + bounded(b, for_ns) + b->policy.window_ns;
+    uint64_t old_ns = atomic_load_explicit(&b->cautious_until_ns, memory_order_relaxed);
+    if (for_ns == 0)
+        return false;
+    while (old_ns < until_ns &&
+           !atomic_compare_exchange_weak_explicit(&b->cautious_until_ns, &old_ns, until_ns,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
+    if (old_ns > now_ns)
+        return false;
+    atomic_fetch_add_explicit(&b->cautions, 1, memory_order_relaxed);
+    return true;
+}
+
 /* ---- by hand, and to look at ---- */
 
 struct breaker_change breaker_force(struct breaker *b, enum breaker_force force, uint64_t now_ns)
@@ -448,7 +528,10 @@ struct breaker_view breaker_view(const struct breaker *b, uint64_t now_ns)
     if (p.state == BREAKER_OPEN && p.tick << TICK_SHIFT > now_ns)
         v.time_left_ns = (p.tick << TICK_SHIFT) - now_ns;
     if (p.state == BREAKER_CLOSED || p.state == BREAKER_FORCED_CLOSED)
-        v.window = sum_window(b, tag_of(p.generation, slice_number(b, &p, now_ns)));
+        v.window = window_of(b, &p, now_ns);
+    uint64_t cautious_until_ns = atomic_load_explicit(&b->cautious_until_ns, memory_order_relaxed);
+    v.cautious_left_ns = cautious_until_ns > now_ns ? cautious_until_ns - now_ns : 0;
+    v.cautions = atomic_load_explicit(&b->cautions, memory_order_relaxed);
     v.tripped.total = atomic_load_explicit(&b->tripped[0], memory_order_relaxed);
     v.tripped.failures = atomic_load_explicit(&b->tripped[1], memory_order_relaxed);
     v.tripped.slow = atomic_load_explicit(&b->tripped[2], memory_order_relaxed);
@@ -488,6 +571,8 @@ void breaker_init(struct breaker *b, const struct breaker_policy *policy, uint64
     struct phase closed = {.state = BREAKER_CLOSED, .generation = 1, .tick = now_ns >> TICK_SHIFT};
     b->policy = *policy;
     atomic_init(&b->word, pack(&closed));
+    atomic_init(&b->cautious_until_ns, 0);
+    atomic_init(&b->cautions, 0);
     atomic_init(&b->in_a_row, 0);
     atomic_init(&b->probed_ns, 0);
     for (int i = 0; i < 3; i++)
@@ -510,6 +595,6 @@ const char *breaker_state_name(enum breaker_state state)
 const char *breaker_event_name(enum breaker_event event)
 {
     static const char *const names[] = {"nothing", "opened",      "half-opened",   "reopened", "closed",
-                                        "renewed", "forced open", "forced closed", "released"};
+                                        "renewed", "forced open", "forced closed", "released", "followed"};
     return names[event];
 }

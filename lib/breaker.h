@@ -16,6 +16,14 @@
  *     or, when the request ended without an outcome (its client left, another backend answered):
  *     breaker_cancel(b, &permit);
  *
+ * A program that is one of several may hear that another one's breaker has opened, and either open its own
+ * too, or be cautious: halve its thresholds for a while.
+ *
+ *     log(breaker_open_for(b, now_ns, heard.open_ns, random_next(r)));
+ *     or:
+ *     if (breaker_be_cautious(b, now_ns, heard.open_ns))
+ *         log it;
+ *
  * Whoever was admitted must report or cancel; a permit is spent by that, and spending it again does nothing.
  * So a request may be cancelled in its last unwinding without asking whether it has reported.
  *
@@ -29,6 +37,8 @@
  * longest time a request may take.
  *  - Every change is given to exactly one caller, in the return value of the call that made it. Their
  * generations count up by one, so they can be put in order.
+ *  - An opening that was asked for from outside is an event of its own (BREAKER_DID_FOLLOW). So whoever tells
+ *    others of BREAKER_DID_OPEN and BREAKER_DID_REOPEN tells each opening once, and never what it was told.
  *  - A backend that turns to failing sees, of requests admitted one after the other, no more than those that
  *    bring the window to its threshold; then only probes.
  *
@@ -71,12 +81,14 @@ enum breaker_event {
     BREAKER_DID_FORCE_OPEN,
     BREAKER_DID_FORCE_CLOSED,
     BREAKER_DID_RELEASE, /* no longer forced */
+    BREAKER_DID_FOLLOW,  /* opened, because breaker_open_for said so */
     BREAKER_NEVENTS,
 };
 
 struct breaker_change {
     enum breaker_event event;
-    uint16_t generation; /* that it began; meaningless when nothing was done */
+    uint16_t generation;    /* that it began; meaningless when nothing was done */
+    uint64_t open_until_ns; /* when probes will be admitted; 0: it is not open now */
 };
 
 enum breaker_outcome { BREAKER_SUCCESS, BREAKER_FAILURE };
@@ -105,6 +117,7 @@ struct breaker_slice {
 
 struct breaker {
     _Alignas(CACHE_LINE) struct breaker_policy policy;
+    _Atomic uint64_t cautious_until_ns, cautions;    /* written seldom, as the policy is */
     _Alignas(CACHE_LINE) _Atomic uint64_t word;      /* state, level, generation and what the state needs */
     _Alignas(CACHE_LINE) _Atomic uint64_t in_a_row;  /* generation, failures since the last success */
     _Alignas(CACHE_LINE) _Atomic uint64_t probed_ns; /* when the youngest probe left */
@@ -143,6 +156,8 @@ struct breaker_view {
     struct breaker_counts window;  /* of this generation; all 0 while open and half-open */
     struct breaker_counts tripped; /* what the window held when it last opened */
     unsigned in_a_row;
+    uint64_t cautious_left_ns;        /* until the thresholds are as configured again */
+    uint64_t cautions;                /* how often it became cautious, since the beginning */
     uint64_t events[BREAKER_NEVENTS]; /* since the beginning, by kind */
 };
 
@@ -162,6 +177,21 @@ struct breaker_change breaker_report(struct breaker *b, struct breaker_permit *p
 
 /* Spends PERMIT without an outcome: a probe's place is free again. */
 void breaker_cancel(struct breaker *b, struct breaker_permit *permit);
+
+/*
+ * Another breaker of the same backend has opened, for FOR_NS: if this one is closed it opens for as long,
+ * within its own open_max_ns and with its own jitter (RANDOM is any 64 bits), and then probes as usual. One
+ * that is open, half-open or forced stays as it is, and a FOR_NS of 0 does nothing. It counts as an opening
+ * in a row.
+ */
+struct breaker_change breaker_open_for(struct breaker *b, uint64_t now_ns, uint64_t for_ns, uint64_t random);
+
+/*
+ * The same, but only halve (rounded up) min_requests, failure_ratio and consecutive for FOR_NS, within
+ * open_max_ns, and one window more; never for less than was left. What was counted before is judged by that
+ * when the next failure comes in. True for exactly one caller: it was not cautious until now.
+ */
+bool breaker_be_cautious(struct breaker *b, uint64_t now_ns, uint64_t for_ns);
 
 /* By hand. Forced closed, outcomes are counted and shown but open nothing. NONE lets it work again: from
  * forced open by probes, from forced closed with an empty window. */

@@ -66,7 +66,8 @@ struct model {
     const struct breaker_policy *policy;
     enum breaker_state state;
     unsigned generation, openings, probes, successes, row, nrecords;
-    uint64_t since_ns, until_ns, probed_ns;
+    uint64_t since_ns, until_ns, probed_ns, cautious_until_ns;
+    unsigned cautions;
     struct {
         uint64_t at_ns;
         bool is_failure, is_slow;
@@ -90,11 +91,13 @@ static enum breaker_event begin(struct model *m, enum breaker_state state, enum 
     return event;
 }
 
-static enum breaker_event model_open(struct model *m, uint64_t now_ns, enum breaker_event event)
+/* For FOR_NS; 0: for what the number of openings asks for. */
+static enum breaker_event model_open(struct model *m, uint64_t now_ns, uint64_t for_ns,
+                                     enum breaker_event event)
 {
     bool was_well = m->state == BREAKER_CLOSED && now_ns >= m->since_ns + m->policy->window_ns;
     m->openings = was_well ? 1 : m->openings + 1;
-    uint64_t open_ns = m->policy->open_for_ns << (m->openings - 1);
+    uint64_t open_ns = for_ns ? for_ns : m->policy->open_for_ns << (m->openings - 1);
     m->until_ns = now_ns + (open_ns < m->policy->open_max_ns ? open_ns : m->policy->open_max_ns);
     return begin(m, BREAKER_OPEN, event);
 }
@@ -143,21 +146,26 @@ static struct breaker_counts model_window(const struct model *m, uint64_t now_ns
 
 static enum breaker_event model_count(struct model *m, uint64_t now_ns, bool is_failure, bool is_slow)
 {
-    const struct breaker_policy *p = m->policy;
+    struct breaker_policy p = *m->policy;
+    if (now_ns < m->cautious_until_ns) {
+        p.min_requests = (p.min_requests + 1) / 2;
+        p.failure_ratio = (p.failure_ratio + 1) / 2;
+        p.consecutive = (p.consecutive + 1) / 2;
+    }
     ck_assert_uint_lt(m->nrecords, MAX_RECORDS);
     m->records[m->nrecords].at_ns = now_ns;
     m->records[m->nrecords].is_failure = is_failure;
     m->records[m->nrecords++].is_slow = is_slow;
     m->row = is_failure ? m->row + 1 : 0;
     struct breaker_counts sum = model_window(m, now_ns);
-    bool is_bad = p->consecutive && m->row >= p->consecutive;
-    if (sum.total >= p->min_requests) {
-        is_bad = is_bad || (p->failure_ratio && sum.failures * 10000 >= sum.total * p->failure_ratio);
-        is_bad = is_bad || (p->slow_ratio && sum.slow * 10000 >= sum.total * p->slow_ratio);
+    bool is_bad = p.consecutive && m->row >= p.consecutive;
+    if (sum.total >= p.min_requests) {
+        is_bad = is_bad || (p.failure_ratio && sum.failures * 10000 >= sum.total * p.failure_ratio);
+        is_bad = is_bad || (p.slow_ratio && sum.slow * 10000 >= sum.total * p.slow_ratio);
     }
     if (m->state != BREAKER_CLOSED || !is_bad || (!is_failure && !is_slow))
         return BREAKER_DID_NOTHING;
-    return model_open(m, now_ns, BREAKER_DID_OPEN);
+    return model_open(m, now_ns, 0, BREAKER_DID_OPEN);
 }
 
 static enum breaker_event model_report(struct model *m, const struct model_permit *permit, uint64_t now_ns,
@@ -169,7 +177,7 @@ static enum breaker_event model_report(struct model *m, const struct model_permi
     if (!permit->is_probe)
         return model_count(m, now_ns, is_failure, is_slow);
     if (is_failure || is_slow)
-        return model_open(m, now_ns, BREAKER_DID_REOPEN);
+        return model_open(m, now_ns, 0, BREAKER_DID_REOPEN);
     m->probes--;
     if (++m->successes < m->policy->close_after)
         return BREAKER_DID_NOTHING;
@@ -201,6 +209,22 @@ static enum breaker_event model_force(struct model *m, enum breaker_force force,
     return model_close(m, now_ns, BREAKER_CLOSED, BREAKER_DID_RELEASE);
 }
 
+static enum breaker_event model_follow(struct model *m, uint64_t now_ns, uint64_t for_ns)
+{
+    return m->state == BREAKER_CLOSED ? model_open(m, now_ns, for_ns, BREAKER_DID_FOLLOW)
+                                      : BREAKER_DID_NOTHING;
+}
+
+static bool model_be_cautious(struct model *m, uint64_t now_ns, uint64_t for_ns)
+{
+    bool was = now_ns < m->cautious_until_ns;
+    uint64_t bounded_ns = for_ns < m->policy->open_max_ns ? for_ns : m->policy->open_max_ns;
+    uint64_t until_ns = now_ns + bounded_ns + m->policy->window_ns;
+    m->cautious_until_ns = until_ns > m->cautious_until_ns ? until_ns : m->cautious_until_ns;
+    m->cautions += !was;
+    return !was;
+}
+
 /* ---- both, side by side ---- */
 
 struct world {
@@ -228,6 +252,8 @@ enum op {
     FORCE_OPEN,
     FORCE_CLOSED,
     FORCE_NONE,
+    FOLLOW,
+    BE_CAUTIOUS,
     NOPS,
 };
 
@@ -243,8 +269,10 @@ static bool is_possible(const struct world *w, enum op op)
 /* False: they differ. */
 static bool agree_on(struct world *w, struct breaker_change change, enum breaker_event event)
 {
+    uint64_t until_ns = event && w->m.state == BREAKER_OPEN ? w->m.until_ns : 0;
     w->events[event]++;
-    return change.event == event && (!event || change.generation == w->m.generation);
+    return change.event == event && (!event || change.generation == w->m.generation) &&
+           change.open_until_ns == until_ns;
 }
 
 static bool do_admit(struct world *w)
@@ -294,6 +322,12 @@ static bool do_op(struct world *w, enum op op)
         w->now_ns += op == WAIT_SLICE ? UNIT : op == WAIT_OPEN ? 3 * UNIT : 10 * UNIT;
         return true;
     }
+    if (op == FOLLOW)
+        return agree_on(w, breaker_open_for(&w->b, w->now_ns, 4 * UNIT, 0),
+                        model_follow(&w->m, w->now_ns, 4 * UNIT));
+    if (op == BE_CAUTIOUS)
+        return breaker_be_cautious(&w->b, w->now_ns, 4 * UNIT) ==
+               model_be_cautious(&w->m, w->now_ns, 4 * UNIT);
     enum breaker_force force = op == FORCE_OPEN     ? BREAKER_FORCE_OPEN
                                : op == FORCE_CLOSED ? BREAKER_FORCE_CLOSED
                                                     : BREAKER_FORCE_NONE;
@@ -308,6 +342,10 @@ static bool look_alike(const struct world *w)
     bool is_open = m->state == BREAKER_OPEN && m->until_ns > w->now_ns;
     if (v.state != m->state || v.generation != m->generation || v.openings != m->openings ||
         v.in_a_row != m->row || v.time_left_ns != (is_open ? m->until_ns - w->now_ns : 0))
+        return false;
+    bool is_cautious = w->now_ns < m->cautious_until_ns;
+    if (v.cautions != m->cautions ||
+        v.cautious_left_ns != (is_cautious ? m->cautious_until_ns - w->now_ns : 0))
         return false;
     if (m->state == BREAKER_HALF_OPEN && (v.probes_out != m->probes || v.probe_successes != m->successes))
         return false;
@@ -405,6 +443,7 @@ END_TEST
 #define GIVE_UP    (20 * CLOCK_SECOND_NS)
 
 enum weather { FAIR, FOUL, MIXED };
+enum meddler { NOBODY, OPERATOR, OTHERS }; /* who changes the breaker beside its requests */
 
 struct storm {
     struct breaker b;
@@ -412,12 +451,13 @@ struct storm {
     _Atomic uint64_t now_ns;
     _Atomic bool is_over;
     enum weather weather;
-    bool has_operator;
+    enum meddler meddler;
     uint64_t seed, give_up_ns;
     _Atomic unsigned char log[65536];  /* the event that began each generation */
     _Atomic unsigned char used[65536]; /* 1: ordinary requests were admitted, 2: probes */
     _Atomic int out[65536];            /* probes of each generation */
     _Atomic unsigned twice, too_many;  /* generations begun twice; times more probes were out than allowed */
+    _Atomic unsigned cautions;         /* that somebody was told of */
 };
 
 static void note(struct storm *s, struct breaker_change change)
@@ -457,6 +497,17 @@ static void end_somehow(struct storm *s, struct breaker_permit *p, uint64_t rand
     note(s, breaker_report(&s->b, p, &r));
 }
 
+static void meddle(struct storm *s, uint64_t random)
+{
+    uint64_t now_ns = atomic_load(&s->now_ns);
+    if (s->meddler == OPERATOR)
+        note(s, breaker_force(&s->b, (enum breaker_force)(random / 16 % 3), now_ns));
+    if (s->meddler != OTHERS)
+        return;
+    note(s, breaker_open_for(&s->b, now_ns, 2 * UNIT, random));
+    atomic_fetch_add(&s->cautions, breaker_be_cautious(&s->b, now_ns, UNIT));
+}
+
 /* Holds some permits at a time, and ends them in any order. */
 static void *live(void *arg)
 {
@@ -471,8 +522,8 @@ static void *live(void *arg)
             end_somehow(s, p, random / HELD);
         else
             (void)try_admit(s, p);
-        if (s->has_operator && random >> 52 == 0)
-            note(s, breaker_force(&s->b, (enum breaker_force)(random / 16 % 3), atomic_load(&s->now_ns)));
+        if (random >> 52 == 0)
+            meddle(s, random);
         if (random >> 58 == 0) { /* time goes by even where a busy machine forgets the clock's thread */
             atomic_fetch_add(&s->now_ns, UNIT / 4);
             sched_yield();
@@ -494,11 +545,11 @@ static void *tick(void *arg)
     return NULL;
 }
 
-static void blow(struct storm *s, enum weather weather, bool has_operator)
+static void blow(struct storm *s, enum weather weather, enum meddler meddler)
 {
     pthread_t threads[NTHREADS + 1];
     s->weather = weather;
-    s->has_operator = has_operator;
+    s->meddler = meddler;
     s->seed++;
     atomic_store(&s->is_over, false);
     for (int i = 0; i <= NTHREADS; i++)
@@ -537,6 +588,9 @@ static enum breaker_state state_after(enum breaker_state before, enum breaker_ev
     case BREAKER_DID_RELEASE:
         ck_assert(before == BREAKER_FORCED_OPEN || before == BREAKER_FORCED_CLOSED);
         return before == BREAKER_FORCED_OPEN ? BREAKER_HALF_OPEN : BREAKER_CLOSED;
+    case BREAKER_DID_FOLLOW:
+        ck_assert_int_eq(before, BREAKER_CLOSED);
+        return BREAKER_OPEN;
     default:
         ck_abort_msg("a generation that no change began");
     }
@@ -565,6 +619,7 @@ static void check_story(struct storm *s)
     ck_assert_int_eq(state, v.state);
     for (int i = 1; i < BREAKER_NEVENTS; i++)
         ck_assert_uint_eq(v.events[i], events[i]);
+    ck_assert_uint_eq(v.cautions, s->cautions);
 }
 
 static const struct breaker_policy stormy[] = {
@@ -609,19 +664,22 @@ START_TEST(threads_agree_on_one_story)
     s->now_ns = 100 * UNIT;
     breaker_init(&s->b, &s->policy, s->now_ns);
 
-    blow(s, MIXED, false);
+    blow(s, MIXED, NOBODY);
     struct breaker_view v = breaker_view(&s->b, s->now_ns);
     ck_assert_uint_gt(v.events[BREAKER_DID_OPEN], 0); /* there was a story */
     ck_assert_uint_gt(v.events[BREAKER_DID_REOPEN], 0);
     ck_assert_uint_gt(v.events[BREAKER_DID_CLOSE], 0);
-    blow(s, FAIR, false);
+    blow(s, FAIR, NOBODY);
     ck_assert_int_eq(breaker_view(&s->b, s->now_ns).state, BREAKER_CLOSED);
-    blow(s, FOUL, false);
+    blow(s, FAIR, OTHERS);
+    ck_assert_uint_gt(breaker_view(&s->b, s->now_ns).events[BREAKER_DID_FOLLOW], 0);
+    blow(s, MIXED, OTHERS);
+    blow(s, FOUL, NOBODY);
     ck_assert_int_ne(breaker_view(&s->b, s->now_ns).state, BREAKER_CLOSED);
     check_story(s);
-    blow(s, MIXED, true);
+    blow(s, MIXED, OPERATOR);
     note(s, breaker_force(&s->b, BREAKER_FORCE_NONE, s->now_ns));
-    blow(s, FAIR, false);
+    blow(s, FAIR, NOBODY);
     ck_assert_int_eq(breaker_view(&s->b, s->now_ns).state, BREAKER_CLOSED);
     check_story(s);
     free(s);
@@ -707,6 +765,58 @@ START_TEST(no_probe_is_lost)
 }
 END_TEST
 
+/* News that many hear at once, while one request fails: each breaker opens once, becomes cautious once, and
+ * one thread is told so. */
+struct choir {
+    struct breaker *breakers;
+    _Atomic unsigned opened, cautious, arrived;
+};
+
+static void *sing(void *arg)
+{
+    struct choir *c = arg;
+    bool is_first = atomic_fetch_add(&c->arrived, 1) == 0;
+    while (atomic_load(&c->arrived) < NTHREADS)
+        sched_yield();
+    for (int i = 0; i < EACH; i++) {
+        struct breaker *b = &c->breakers[i];
+        struct breaker_permit p;
+        struct breaker_result r = {.outcome = BREAKER_FAILURE, .now_ns = UNIT, .duration_ns = 1};
+        struct breaker_change change = {0};
+        if (!is_first)
+            change = breaker_open_for(b, UNIT, UNIT, 0);
+        else if (breaker_admit(b, UNIT, &p))
+            change = breaker_report(b, &p, &r);
+        atomic_fetch_add(&c->opened, change.event != BREAKER_DID_NOTHING);
+        atomic_fetch_add(&c->cautious, breaker_be_cautious(b, UNIT, UNIT));
+    }
+    return NULL;
+}
+
+START_TEST(one_of_many_opens_it)
+{
+    struct breaker_policy policy = stormy[0];
+    struct choir c = {.breakers = aligned_alloc(CACHE_LINE, EACH * sizeof(*c.breakers))};
+    pthread_t threads[NTHREADS];
+    ck_assert_ptr_nonnull(c.breakers);
+    policy.consecutive = 1;
+    for (int i = 0; i < EACH; i++)
+        breaker_init(&c.breakers[i], &policy, 0);
+    for (int i = 0; i < NTHREADS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, sing, &c), 0);
+    for (int i = 0; i < NTHREADS; i++)
+        pthread_join(threads[i], NULL);
+    ck_assert_uint_eq(c.opened, EACH);
+    ck_assert_uint_eq(c.cautious, EACH);
+    for (int i = 0; i < EACH; i++) {
+        struct breaker_view v = breaker_view(&c.breakers[i], UNIT);
+        ck_assert_int_eq(v.state, BREAKER_OPEN);
+        ck_assert_uint_eq(v.events[BREAKER_DID_OPEN] + v.events[BREAKER_DID_FOLLOW], 1);
+    }
+    free(c.breakers);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("breaker_model");
@@ -717,6 +827,7 @@ static Suite *suite(void)
     tcase_add_loop_test(t, threads_agree_on_one_story, 0, NSTORMY);
     tcase_add_loop_test(t, no_outcome_is_lost, 0, 2);
     tcase_add_test(t, no_probe_is_lost);
+    tcase_add_test(t, one_of_many_opens_it);
     suite_add_tcase(s, t);
     return s;
 }
