@@ -210,13 +210,27 @@ static void unwatch_redis(struct control *c)
     c->redis_watches = NULL;
 }
 
+/* On the fleet's thread. A flood of it leaves room for what somebody waits for. */
+static void on_breaker_opened(void *ctx, struct slice backend, uint64_t open_ms)
+{
+    struct control *c = ctx;
+    bool has_room = mailbox_count(c->mailbox) < MAIL_MAX / 2;
+    struct guard_news *news = has_room ? guard_news_new(backend, open_ms) : NULL;
+    if (!news)
+        return;
+    news->base.type = STATE_MAIL_BREAKER;
+    if (!mailbox_send(c->mailbox, &news->base))
+        message_drop(&news->base);
+}
+
 static bool start_fleet(struct control *c, struct err *err)
 {
     const struct fleet_setup setup = {.snapshot = c->current.snapshot,
                                       .store = c->cache->store,
+                                      .breaker_opened = on_breaker_opened,
+                                      .ctx = c,
                                       .log = c->log,
-                                      .nworkers = c->current.snapshot->conf->workers,
-                                      .ctx = c};
+                                      .nworkers = c->current.snapshot->conf->workers};
     if (!c->current.snapshot->conf->redis.enabled)
         return true;
     return (c->fleet = fleet_new(&setup, err)) != NULL;
@@ -511,9 +525,17 @@ static bool open_logs(struct control *c, const struct conf *conf, struct err *er
 static void on_message(void *ctx, struct message *m)
 {
     struct control *c = ctx;
-    state_finish_purge((struct fleet_purge *)(void *)m, c->log);
-    if (c->admin)
-        admin_poke(c->admin);
+    switch ((enum state_mail)m->type) {
+    case STATE_MAIL_PURGED:
+        state_finish_purge((struct fleet_purge *)(void *)m, c->log);
+        if (c->admin)
+            admin_poke(c->admin);
+        return;
+    case STATE_MAIL_BREAKER:
+        guards_hear(c->shared.guards, (const struct guard_news *)(const void *)m, clock_now_ns(), c->log);
+        break;
+    }
+    message_drop(m);
 }
 
 static void on_mail(uv_poll_t *p, int status, int events)

@@ -302,8 +302,10 @@ bool fleet_purge(struct fleet *f, const struct fleet_purge *want, struct slice w
 
 void fleet_tell_breaker(struct fleet *f, struct slice backend, uint64_t open_ms)
 {
-    char space[512];
+    char space[FLEET_BACKEND_MAX + 64];
     struct buf b;
+    if (backend.len > FLEET_BACKEND_MAX)
+        return;
     buf_init(&b, space, sizeof(space));
     buf_printf(&b, "%c%s%016llx%.*s", FLEET_BREAKER, f->id, (unsigned long long)open_ms, SLICE_ARG(backend));
     struct fleet_purge *p = b.failed ? NULL : new_purge(&(struct fleet_purge){0}, buf_slice(&b));

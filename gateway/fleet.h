@@ -39,7 +39,8 @@
 struct fleet;
 struct worker;
 
-#define FLEET_ID 16 /* characters of a gateway's id */
+#define FLEET_ID          16  /* characters of a gateway's id */
+#define FLEET_BACKEND_MAX 400 /* bytes of a backend's name: breakers of longer ones are not shared */
 
 struct fleet_setup {
     struct snapshot *snapshot;  /* its conf has a section redis; the fleet takes its own reference */
@@ -102,7 +103,7 @@ void fleet_announcement(const struct fleet *f, enum fleet_topic topic, const str
                         uint64_t version, struct buf *b);
 struct slice fleet_channel(const struct fleet *f);
 
-/* A breaker of BACKEND has opened. */
+/* A breaker of BACKEND has opened. Others hear it once from each node. */
 void fleet_tell_breaker(struct fleet *f, struct slice backend, uint64_t open_ms);
 
 /* ---- purges ---- */

@@ -185,8 +185,11 @@ static void report(struct exchange *x, enum breaker_outcome outcome)
         .duration_ns = record_span_ns(x->record.upstream_begin_ns, now),
         .random = random_next(&x->worker->random),
     };
-    if (f->permit.is_held)
-        guard_tell(f->guard, breaker_report(&f->guard->breaker, &f->permit, &result), x->worker->setup.log);
+    if (!f->permit.is_held)
+        return;
+    struct breaker_change change = breaker_report(&f->guard->breaker, &f->permit, &result);
+    guard_tell(f->guard, change, x->worker->setup.log);
+    guard_share(f->guard, change, x->worker->wheel.now_ns, x->worker->setup.fleet);
 }
 
 /* What the server's fitness learns of a try. */

@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gateway/fleet.h"
+#include "lib/random.h"
+
 #define MS                 UINT64_C(1000000)
 #define LATE               9500                   /* of 10000 answers have begun by then */
 #define BUDGET_NS          (UINT64_C(10000) * MS) /* retries are counted over this */
@@ -14,11 +17,15 @@
 
 struct guards {
     struct guard *first;
+    struct random random;
 };
 
 struct guards *guards_new(void)
 {
-    return calloc(1, sizeof(struct guards));
+    struct guards *reg = calloc(1, sizeof(*reg));
+    if (reg)
+        random_seed(&reg->random);
+    return reg;
 }
 
 static struct breaker_policy policy_of(const struct conf_breaker *c)
@@ -171,7 +178,50 @@ void guard_tell(const struct guard *g, struct breaker_change change, struct log 
 {
     if (change.event == BREAKER_DID_NOTHING)
         return;
-    bool opened = change.event == BREAKER_DID_OPEN || change.event == BREAKER_DID_REOPEN;
-    log_printf(log, opened ? LOG_WARN : LOG_INFO, "backend %s: breaker %s (change %u)", g->name,
-               breaker_event_name(change.event), change.generation);
+    const char *event = change.event == BREAKER_DID_FOLLOW ? "opened, as another gateway's has"
+                                                           : breaker_event_name(change.event);
+    log_printf(log, change.open_until_ns ? LOG_WARN : LOG_INFO, "backend %s: breaker %s (change %u)", g->name,
+               event, change.generation);
+}
+
+/* ---- with other gateways ---- */
+
+void guard_share(const struct guard *g, struct breaker_change change, uint64_t now_ns, struct fleet *fleet)
+{
+    bool is_own = change.event == BREAKER_DID_OPEN || change.event == BREAKER_DID_REOPEN;
+    if (!is_own || !fleet || g->breaker_conf.share == BREAKER_SHARE_OFF || change.open_until_ns <= now_ns)
+        return;
+    fleet_tell_breaker(fleet, slice_of(g->name), (change.open_until_ns - now_ns + MS - 1) / MS);
+}
+
+static void free_news(struct message *m)
+{
+    free(m);
+}
+
+struct guard_news *guard_news_new(struct slice backend, uint64_t open_ms)
+{
+    bool is_name = backend.len > 0 && backend.len <= FLEET_BACKEND_MAX && slice_find(backend, '\0') < 0;
+    struct guard_news *news = is_name ? calloc(1, sizeof(*news) + backend.len + 1) : NULL;
+    if (!news)
+        return NULL;
+    news->base.free = free_news;
+    news->open_ms = open_ms;
+    memcpy(news->backend, backend.p, backend.len);
+    return news;
+}
+
+void guards_hear(struct guards *reg, const struct guard_news *news, uint64_t now_ns, struct log *log)
+{
+    struct guard *g = guards_named(reg, news->backend);
+    if (!g || !g->breaker_conf.enabled || g->breaker_conf.share == BREAKER_SHARE_OFF)
+        return;
+    uint64_t most_ms = g->breaker_conf.open_max_ms;
+    uint64_t for_ns = (news->open_ms < most_ms ? news->open_ms : most_ms) * MS;
+    if (g->breaker_conf.share == BREAKER_SHARE_OPEN)
+        guard_tell(g, breaker_open_for(&g->breaker, now_ns, for_ns, random_next(&reg->random)), log);
+    else if (breaker_be_cautious(&g->breaker, now_ns, for_ns))
+        log_printf(log, LOG_INFO,
+                   "backend %s: breaker is cautious for %.1f s, as another gateway's has opened", g->name,
+                   (double)breaker_view(&g->breaker, now_ns).cautious_left_ns / 1e9);
 }

@@ -16,8 +16,11 @@
 #include "lib/breaker.h"
 #include "lib/bulkhead.h"
 #include "lib/gradient.h"
+#include "lib/mailbox.h"
 #include "lib/quantile.h"
 #include "lib/retry_budget.h"
+
+struct fleet;
 
 struct guard {
     struct breaker breaker;
@@ -63,5 +66,26 @@ void guard_learn(struct guard *g, uint64_t now_ns, uint64_t latency_ns);
 
 /* Log a change of the breaker's state; nothing when there was none. Any thread. */
 void guard_tell(const struct guard *g, struct breaker_change change, struct log *log);
+
+/* ---- with other gateways ---- */
+
+/* Tell them of CHANGE, if the breaker has opened by itself and its configuration says `share`. FLEET may be
+ * NULL. Any thread; never waits. */
+void guard_share(const struct guard *g, struct breaker_change change, uint64_t now_ns, struct fleet *fleet);
+
+/* A breaker of BACKEND has opened in another gateway: from the fleet's thread, which hears it, to the control
+ * thread. Nothing of it is checked. */
+struct guard_news {
+    struct message base; /* first; its type is the sender's affair */
+    uint64_t open_ms;
+    char backend[];
+};
+
+/* NULL: no backend has such a name, or memory is short. Any thread; freed by message_drop. */
+MUST_USE struct guard_news *guard_news_new(struct slice backend, uint64_t open_ms);
+
+/* Do with the breaker of that backend what its configuration says, and log that; nothing when there is none.
+ */
+void guards_hear(struct guards *g, const struct guard_news *news, uint64_t now_ns, struct log *log);
 
 #endif

@@ -44,6 +44,8 @@ static cJSON *breaker_json(const struct guard *g, uint64_t now)
     cJSON_AddNumberToObject(j, "time_left_s", (double)b.time_left_ns / SECOND);
     cJSON_AddNumberToObject(j, "changes", b.generation);
     cJSON_AddNumberToObject(j, "failures_in_a_row", b.in_a_row);
+    cJSON_AddNumberToObject(j, "from_others", (double)b.events[BREAKER_DID_FOLLOW]);
+    cJSON_AddNumberToObject(j, "cautious_for_s", (double)b.cautious_left_ns / SECOND);
     add_counts(j, "window", &b.window);
     add_counts(j, "when_it_opened", &b.tripped);
     cJSON *retries = cJSON_AddObjectToObject(j, "retries");
@@ -282,6 +284,19 @@ static void print_transitions(FILE *out, const char *name, const struct guard *g
     }
 }
 
+/* What the other gateways' openings have led to. */
+static void print_shared(FILE *out, const char *name, const struct guard *g, uint64_t now)
+{
+    struct breaker_view b = breaker_view(&g->breaker, now);
+    bool opens = g->breaker_conf.share == BREAKER_SHARE_OPEN;
+    if (!g->breaker_conf.enabled || g->breaker_conf.share == BREAKER_SHARE_OFF)
+        return;
+    fprintf(out, "tollgate_%s{", name);
+    label(out, "backend", g->name);
+    fprintf(out, ",effect=\"%s\"} %" PRIu64 "\n", opens ? "open" : "cautious",
+            opens ? b.events[BREAKER_DID_FOLLOW] : b.cautions);
+}
+
 static void print_left(FILE *out, const char *name, const struct guard *g, uint64_t now)
 {
     print_sample(out, name, g, retry_budget_view(&g->budget, now).left);
@@ -314,6 +329,8 @@ static const struct {
 } guard_families[] = {
     {"breaker_state", "gauge", "State of the backend's breaker: 0 closed, 1 half-open, 2 open.", print_state},
     {"breaker_transitions_total", "counter", "Changes of the backend's breaker.", print_transitions},
+    {"breaker_shared_total", "counter", "Times that another gateway's breaker had this effect here.",
+     print_shared},
     {"retry_budget_left", "gauge", "Retries that the backend's budget has left now.", print_left},
     {"bulkhead_in_flight", "gauge", "Requests that the backend's bulkhead has let in.", print_inside},
     {"bulkhead_max", "gauge", "Requests that it lets in at once.", print_room},

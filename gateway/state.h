@@ -36,6 +36,12 @@
 #include "gateway/log.h"
 #include "gateway/snapshot.h"
 
+/* What comes to the control thread's mailbox, by type. */
+enum state_mail {
+    STATE_MAIL_PURGED,  /* a struct fleet_purge, for state_finish_purge */
+    STATE_MAIL_BREAKER, /* a struct guard_news, for guards_hear */
+};
+
 /* What is looked at; everything is lent. */
 struct state_view {
     const struct conf *conf;

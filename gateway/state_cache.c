@@ -109,6 +109,7 @@ void state_finish_purge(struct fleet_purge *p, struct log *log)
 /* On the fleet's thread. */
 static void on_purged(struct fleet_purge *p)
 {
+    p->call.base.type = STATE_MAIL_PURGED;
     if (!mailbox_send(p->mailbox, &p->call.base))
         free(p); /* the process ends */
 }

@@ -48,9 +48,11 @@ static void report(struct subrequest *s, bool has_failed)
     };
     if (s->endpoint)
         ejection_report(&s->endpoint->fitness->pool, &s->endpoint->fit, now, has_failed);
-    if (s->permit.is_held)
-        guard_tell(s->guard, breaker_report(&s->guard->breaker, &s->permit, &result),
-                   s->x->worker->setup.log);
+    if (!s->permit.is_held)
+        return;
+    struct breaker_change change = breaker_report(&s->guard->breaker, &s->permit, &result);
+    guard_tell(s->guard, change, s->x->worker->setup.log);
+    guard_share(s->guard, change, s->x->worker->wheel.now_ns, s->x->worker->setup.fleet);
 }
 
 static void drop_conn(struct subrequest *s, bool reusable)
