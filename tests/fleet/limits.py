@@ -44,14 +44,14 @@ def accuracy(binary, scope, seconds, env=None):
         return load, calls(fleet) - before
 
 
-def check_bounds(load, seconds):
-    """Never above, and not below by more than a hundredth."""
+def check_bounds(load, seconds, enough=ENOUGH):
+    """Never above, and not below the share ENOUGH of what is right."""
     statuses = load.statuses()
     assert load.total["failed"] == 0 and set(statuses) <= {200, 429}, (statuses, load.total)
     admitted = statuses.get(200, 0)
     most = BURST + RATE * max(seconds, load.total["seconds"])
     assert admitted <= most, "%d let in, at most %.0f" % (admitted, most)
-    least = ENOUGH * (BURST + RATE * seconds)
+    least = enough * (BURST + RATE * seconds)
     assert admitted >= least, "%d let in, at least %.0f" % (admitted, least)
     return admitted
 
@@ -158,7 +158,7 @@ def when_down(binary, answer, check):
             node.start()
         fleet.wait_joined()
         load = pace(fleet, OFFERED, 2, ["/"], PARTS).report()
-        check_bounds(load, 2)
+        check_bounds(load, 2, 0.9)  # that it is back is the point
 
 
 def test_when_down_open(binary):
