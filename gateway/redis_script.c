@@ -7,19 +7,22 @@
 
 #include "lib/dlock.h"
 
-/* The node's clock, and what is known of its purges; the latter is made where it is missing. */
+/* The node's clock, and what is known of its purges. That is made anew, and with it all invalid, where it is
+ * missing, or the purges of prefixes are that it tells of. */
 #define META                                                                                                 \
     "local function now_us()\n"                                                                              \
     "  local t = redis.call('TIME')\n"                                                                       \
     "  return t[1] * 1000000 + t[2]\n"                                                                       \
     "end\n"                                                                                                  \
     "local function text(n) return string.format('%.0f', n) end\n"                                           \
-    "local function meta(key)\n"                                                                             \
+    "local function meta(key, prefixes_key)\n"                                                               \
     "  local m = redis.call('HMGET', key, 'seq', 'floor', 'soft', 'prefixes')\n"                             \
-    "  if m[1] and m[2] and m[3] and m[4] then\n"                                                            \
-    "    return tonumber(m[1]), tonumber(m[2]), tonumber(m[3]), tonumber(m[4])\n"                            \
+    "  local seq, floor, soft, prefixes = tonumber(m[1]), tonumber(m[2]), tonumber(m[3]), tonumber(m[4])\n"  \
+    "  if seq and floor and soft and prefixes and\n"                                                         \
+    "      (prefixes == 0 or redis.call('EXISTS', prefixes_key) == 1) then\n"                                \
+    "    return seq, floor, soft, prefixes\n"                                                                \
     "  end\n"                                                                                                \
-    "  local now = now_us()\n"                                                                               \
+    "  local now = math.max((seq or 0) + 1, now_us())\n"                                                     \
     "  redis.call('DEL', key)\n"                                                                             \
     "  redis.call('HSET', key, 'seq', text(now), 'floor', text(now), 'soft', '0', 'prefixes', '0')\n"        \
     "  return now, now, 0, 0\n"                                                                              \
@@ -34,11 +37,10 @@
     "  return tonumber(hard), tonumber(soft)\n"                                                              \
     "end\n"
 
-/* The same for the prefixes of GROUP. Where they are lost, everything before SEQ counts as purged. */
+/* The same for the prefixes of GROUP. */
 #define PREFIX_MARKS                                                                                         \
-    "local function prefix_marks(key, group, seq)\n"                                                         \
+    "local function prefix_marks(key, group)\n"                                                              \
     "  local all, hard, soft = redis.call('HGETALL', key), 0, 0\n"                                           \
-    "  if #all == 0 then return seq + 1, 0 end\n"                                                            \
     "  for i = 1, #all, 2 do\n"                                                                              \
     "    local kind, prefix, at = string.sub(all[i], 1, 1), string.sub(all[i], 2), tonumber(all[i + 1])\n"   \
     "    if string.sub(group, 1, #prefix) == prefix then\n"                                                  \
@@ -46,6 +48,16 @@
     "    end\n"                                                                                              \
     "  end\n"                                                                                                \
     "  return hard, soft\n"                                                                                  \
+    "end\n"
+
+/* Of purges of groups and tags up to this one it is not known any more what they concerned. */
+#define FORGOTTEN                                                                                            \
+    "local function forgotten(meta_key, recent_key)\n"                                                       \
+    "  local m = redis.call('HMGET', meta_key, 'last', 'forgotten')\n"                                       \
+    "  local last, before = tonumber(m[1] or 0), tonumber(m[2] or 0)\n"                                      \
+    "  if last <= before or redis.call('EXISTS', recent_key) == 1 then return before end\n"                  \
+    "  redis.call('HSET', meta_key, 'forgotten', text(last))\n"                                              \
+    "  return last\n"                                                                                        \
     "end\n"
 
 /* In front of an object lies what scripts have to know of it: SINCE, when it was stored, its fencing number,
@@ -60,7 +72,7 @@
  *          seq, fencing number, ms since it was stored, 1: purged softly, version, object}
  */
 static const char cache_read[] = META MARKS PREFIX_MARKS DLOCK_LUA_FUNCTIONS
-    "local seq, floor, soft, prefixes = meta(KEYS[2])\n"
+    "local seq, floor, soft, prefixes = meta(KEYS[2], KEYS[4])\n"
     "local v = redis.call('GET', KEYS[1])\n"
     "local found, elapsed, softened, version, fresh = 0, 0, 0, '', false\n"
     "local function is_valid()\n"
@@ -78,7 +90,7 @@ static const char cache_read[] = META MARKS PREFIX_MARKS DLOCK_LUA_FUNCTIONS
     "    if since < s then softened = 1 end\n"
     "  end\n"
     "  if prefixes > 0 then\n"
-    "    hard, s = prefix_marks(KEYS[4], ARGV[4], seq)\n"
+    "    hard, s = prefix_marks(KEYS[4], ARGV[4])\n"
     "    if since < hard then return false end\n"
     "    if since < s then softened = 1 end\n"
     "  end\n"
@@ -111,18 +123,13 @@ static const char cache_read[] = META MARKS PREFIX_MARKS DLOCK_LUA_FUNCTIONS
  * version, group, object, channel, announcement Answer  1, or 0: it was purged, or a later fetch has stored
  * already
  */
-static const char cache_store[] = META MARKS PREFIX_MARKS DLOCK_LUA_FUNCTIONS
-    "local seq, floor, _, prefixes = meta(KEYS[2])\n"
+static const char cache_store[] = META MARKS PREFIX_MARKS FORGOTTEN DLOCK_LUA_FUNCTIONS
+    "local _, floor, _, prefixes = meta(KEYS[2], KEYS[4])\n"
     "local since, fence, ttl = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])\n"
     /* What is not known of a mark any more follows from the purges that are remembered. */
     "local function last_purge(key)\n"
-    "  local m = redis.call('HMGET', KEYS[2], 'last', 'forgotten')\n"
-    "  local last, forgotten = tonumber(m[1] or 0), tonumber(m[2] or 0)\n"
-    "  if last > forgotten and redis.call('EXISTS', KEYS[6]) == 0 then\n"
-    "    forgotten = last\n"
-    "    redis.call('HSET', KEYS[2], 'forgotten', text(last))\n"
-    "  end\n"
-    "  return math.max(forgotten, floor, tonumber(redis.call('ZSCORE', KEYS[6], key) or 0))\n"
+    "  return math.max(forgotten(KEYS[2], KEYS[6]), floor, tonumber(redis.call('ZSCORE', KEYS[6], key) or "
+    "0))\n"
     "end\n"
     "local function may_be_marked(key)\n"
     "  local hard = marks(key)\n"
@@ -142,7 +149,8 @@ static const char cache_store[] = META MARKS PREFIX_MARKS DLOCK_LUA_FUNCTIONS
     "    local _, _, last = struct.unpack('>I8I8I8', old)\n"
     "    if last > fence then return false end\n"
     "  end\n"
-    "  if prefixes > 0 and since < prefix_marks(KEYS[4], ARGV[7], seq) then return false end\n"
+    "  if since < tonumber(redis.call('HGET', KEYS[2], 'dropped') or 0) then return false end\n"
+    "  if prefixes > 0 and since < prefix_marks(KEYS[4], ARGV[7]) then return false end\n"
     "  if not may_be_marked(KEYS[3]) then return false end\n"
     "  for i = 7, #KEYS do\n"
     "    if not may_be_marked(KEYS[i]) then return false end\n"
@@ -185,41 +193,64 @@ static const char cache_extend[] = DLOCK_LUA_FUNCTIONS "return dlock_extend(KEYS
  * Answer  how many gateways were told
  *
  * Purges of groups and tags are remembered for fetches that have begun before them, the last thousand of
- * them. Of prefixes 32 are remembered, until nothing that was stored before them can be there any more; one
- * more purges everything.
+ * them; soft ones too, for a mark that is lost and made anew. Where there is no mark, a soft one is a hard
+ * one: nothing is valid there. Of prefixes 32 are remembered, until nothing that was stored before them can
+ * be there any more, and nothing from before is stored after that; one more purges everything.
  */
-static const char cache_purge[] = META MARKS
-    "local last = meta(KEYS[1])\n"
+static const char cache_purge[] = META MARKS FORGOTTEN
+    "local last = meta(KEYS[1], KEYS[2])\n"
     "local seq, softly = math.max(last + 1, now_us()), ARGV[2] == '1'\n"
     "redis.call('HSET', KEYS[1], 'seq', text(seq))\n"
-    "local function purge_all() redis.call('HSET', KEYS[1], softly and 'soft' or 'floor', text(seq)) end\n"
-    "local function purge_prefix()\n"
-    "  local longest = tonumber(redis.call('HGET', KEYS[1], 'longest') or 0)\n"
-    "  local all = redis.call('HGETALL', KEYS[2])\n"
-    "  for i = 1, #all, 2 do\n"
-    "    if tonumber(all[i + 1]) + longest * 1000 + 60000000 < seq then redis.call('HDEL', KEYS[2], all[i]) "
-    "end\n"
-    "  end\n"
-    "  if redis.call('HLEN', KEYS[2]) >= 32 then return purge_all() end\n"
-    "  redis.call('HSET', KEYS[2], (softly and 's' or 'h') .. ARGV[3], text(seq))\n"
+    "local function count_prefixes()\n"
     "  redis.call('HSET', KEYS[1], 'prefixes', text(redis.call('HLEN', KEYS[2])))\n"
     "end\n"
-    "if ARGV[1] == 'all' then\n"
-    "  purge_all()\n"
-    "elseif ARGV[1] == 'prefix' then\n"
-    "  purge_prefix()\n"
-    "elseif softly then\n"
+    /* Prefixes need not be remembered that it purges, too. */
+    "local function purge_all()\n"
+    "  redis.call('HSET', KEYS[1], softly and 'soft' or 'floor', text(seq))\n"
+    "  for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do\n"
+    "    if not softly or string.sub(field, 1, 1) == 's' then redis.call('HDEL', KEYS[2], field) end\n"
+    "  end\n"
+    "  count_prefixes()\n"
+    "end\n"
+    "local function forget_prefixes()\n"
+    "  local longest = tonumber(redis.call('HGET', KEYS[1], 'longest') or 0)\n"
+    "  local dropped = tonumber(redis.call('HGET', KEYS[1], 'dropped') or 0)\n"
+    "  local all = redis.call('HGETALL', KEYS[2])\n"
+    "  for i = 1, #all, 2 do\n"
+    "    local at = tonumber(all[i + 1])\n"
+    "    if at + longest * 1000 + 60000000 < seq then\n"
+    "      redis.call('HDEL', KEYS[2], all[i])\n"
+    "      dropped = math.max(dropped, at)\n"
+    "    end\n"
+    "  end\n"
+    "  redis.call('HSET', KEYS[1], 'dropped', text(dropped))\n"
+    "end\n"
+    "local function purge_prefix()\n"
+    "  local field = (softly and 's' or 'h') .. ARGV[3]\n"
+    "  forget_prefixes()\n"
+    "  if redis.call('HLEN', KEYS[2]) >= 32 and redis.call('HEXISTS', KEYS[2], field) == 0 then\n"
+    "    return purge_all()\n"
+    "  end\n"
+    "  redis.call('HSET', KEYS[2], field, text(seq))\n"
+    "  count_prefixes()\n"
+    "end\n"
+    "local function purge_mark()\n"
     "  local hard = marks(KEYS[3])\n"
     "  local left = redis.call('PTTL', KEYS[3])\n"
-    "  if hard and left > 0 then redis.call('SET', KEYS[3], text(hard) .. ':' .. text(seq), 'PX', left) end\n"
-    "else\n"
-    "  redis.call('UNLINK', KEYS[3])\n"
+    "  if softly and hard and left > 0 then\n"
+    "    redis.call('SET', KEYS[3], text(hard) .. ':' .. text(seq), 'PX', left)\n"
+    "  else\n"
+    "    redis.call('UNLINK', KEYS[3])\n"
+    "  end\n"
+    "  forgotten(KEYS[1], KEYS[4])\n"
     "  redis.call('ZADD', KEYS[4], text(seq), KEYS[3])\n"
     "  redis.call('HSET', KEYS[1], 'last', text(seq))\n"
     "  if redis.call('ZCARD', KEYS[4]) > 1000 then\n"
     "    redis.call('HSET', KEYS[1], 'forgotten', redis.call('ZPOPMIN', KEYS[4])[2])\n"
     "  end\n"
     "end\n"
+    "local purges = {all = purge_all, prefix = purge_prefix, group = purge_mark, tag = purge_mark}\n"
+    "purges[ARGV[1]]()\n"
     "if ARGV[4] == '' then return 0 end\n"
     "return redis.call('PUBLISH', ARGV[4], ARGV[5])\n";
 

@@ -8,6 +8,9 @@
  *
  *     P:meta       seq: grows with every purge (microseconds, so that it grows over restarts too)
  *                  floor, soft: the last purge of everything, hard and soft
+ *                  last: the last purge of a group or tag; forgotten: up to which P:recent has them no more
+ *                  dropped: the same of P:prefixes; prefixes: how many those are
+ *                  longest: for how long an object was stored, at most (ms)
  *     P:g:GROUP    "hard:soft" of a URL: the purges that its objects have to be younger than
  *     P:t:TAG      the same of a tag
  *     P:prefixes   purges of prefixes, the last few
