@@ -68,7 +68,7 @@
  * KEYS  object, meta, group, prefixes, lock, fence
  * ARGV  token ('': no lock is wanted), its time to live in ms, version that the caller has (''), group, 1: a
  * fresh object does not do Answer  {object: 0 none, 1 it is here, 2 it is the version that the caller has;
- *          lock: 0 not asked for, 1 granted, 2 somebody else has it;
+ *          lock: 0 not asked for, or memory is short, 1 granted, 2 somebody else has it;
  *          seq, fencing number, ms since it was stored, 1: purged softly, version, object}
  */
 static const char cache_read[] = META MARKS PREFIX_MARKS DLOCK_LUA_FUNCTIONS
@@ -111,9 +111,8 @@ static const char cache_read[] = META MARKS PREFIX_MARKS DLOCK_LUA_FUNCTIONS
     "if found == 0 then v = '' end\n"
     "local lock, fence = 0, 0\n"
     "if ARGV[1] ~= '' and (not fresh or ARGV[5] == '1') then\n"
-    "  fence = dlock_acquire(KEYS[5], KEYS[6], ARGV[1], ARGV[2])\n"
-    "  lock = fence and 1 or 2\n"
-    "  fence = fence or 0\n"
+    "  local ok, number = pcall(dlock_acquire, KEYS[5], KEYS[6], ARGV[1], ARGV[2])\n"
+    "  if ok then lock, fence = number and 1 or 2, number or 0 end\n"
     "end\n"
     "return {found, lock, seq, fence, elapsed, softened, version, v}\n";
 
@@ -131,16 +130,21 @@ static const char cache_store[] = META MARKS PREFIX_MARKS FORGOTTEN DLOCK_LUA_FU
     "  return math.max(forgotten(KEYS[2], KEYS[6]), floor, tonumber(redis.call('ZSCORE', KEYS[6], key) or "
     "0))\n"
     "end\n"
+    "local missing = {}\n"
     "local function may_be_marked(key)\n"
     "  local hard = marks(key)\n"
     "  if not hard then\n"
     "    hard = last_purge(key)\n"
-    "    if since < hard then return false end\n"
-    "    redis.call('SET', key, text(hard) .. ':0', 'PX', ttl + 60000)\n"
+    "    missing[key] = text(hard) .. ':0'\n"
+    "  end\n"
+    "  return since >= hard\n"
+    "end\n"
+    "local function mark(key)\n"
+    "  if missing[key] then\n"
+    "    redis.call('SET', key, missing[key], 'PX', ttl + 60000)\n"
     "  elseif redis.call('PTTL', key) < ttl + 60000 then\n"
     "    redis.call('PEXPIRE', key, ttl + 60000)\n"
     "  end\n"
-    "  return since >= hard\n"
     "end\n"
     "local function may_be_stored()\n"
     "  if since < floor then return false end\n"
@@ -163,7 +167,10 @@ static const char cache_store[] = META MARKS PREFIX_MARKS FORGOTTEN DLOCK_LUA_FU
     "', since, now_us(), fence, tonumber(ARGV[5]), ARGV[6], #KEYS - 6)}\n"
     "  for i = 7, #KEYS do head[#head + 1] = struct.pack('>I2c0', #KEYS[i], KEYS[i]) end\n"
     "  head[#head + 1] = ARGV[8]\n"
+    /* First, since a script that has written is not refused for want of memory any more. */
     "  redis.call('SET', KEYS[1], table.concat(head), 'PX', ttl)\n"
+    "  mark(KEYS[3])\n"
+    "  for i = 7, #KEYS do mark(KEYS[i]) end\n"
     "  local m = tonumber(redis.call('HGET', KEYS[2], 'longest') or 0)\n"
     "  if ttl > m then redis.call('HSET', KEYS[2], 'longest', text(ttl)) end\n"
     "end\n"
@@ -195,12 +202,12 @@ static const char cache_extend[] = DLOCK_LUA_FUNCTIONS "return dlock_extend(KEYS
  * Purges of groups and tags are remembered for fetches that have begun before them, the last thousand of
  * them; soft ones too, for a mark that is lost and made anew. Where there is no mark, a soft one is a hard
  * one: nothing is valid there. Of prefixes 32 are remembered, until nothing that was stored before them can
- * be there any more, and nothing from before is stored after that; one more purges everything.
+ * be there any more, and nothing from before is stored after that; one more purges everything. So does one
+ * that cannot be carried out.
  */
 static const char cache_purge[] = META MARKS FORGOTTEN
     "local last = meta(KEYS[1], KEYS[2])\n"
     "local seq, softly = math.max(last + 1, now_us()), ARGV[2] == '1'\n"
-    "redis.call('HSET', KEYS[1], 'seq', text(seq))\n"
     "local function count_prefixes()\n"
     "  redis.call('HSET', KEYS[1], 'prefixes', text(redis.call('HLEN', KEYS[2])))\n"
     "end\n"
@@ -250,7 +257,13 @@ static const char cache_purge[] = META MARKS FORGOTTEN
     "  end\n"
     "end\n"
     "local purges = {all = purge_all, prefix = purge_prefix, group = purge_mark, tag = purge_mark}\n"
-    "purges[ARGV[1]]()\n"
+    /* A script whose first write needs no memory is not refused the others. */
+    "redis.call('HDEL', KEYS[1], 'none')\n"
+    "local ok = pcall(function()\n"
+    "  redis.call('HSET', KEYS[1], 'seq', text(seq))\n"
+    "  purges[ARGV[1]]()\n"
+    "end)\n"
+    "if not ok then redis.call('DEL', KEYS[1]) end\n"
     "if ARGV[4] == '' then return 0 end\n"
     "return redis.call('PUBLISH', ARGV[4], ARGV[5])\n";
 

@@ -34,6 +34,7 @@ static char directory[] = DIRECTORY;
 static char socket_path[SHORT];
 static pid_t server;
 static redisContext *redis;
+static char digests[REDIS_SCRIPTS][41]; /* empty: this server has not been given it */
 
 static inline redisContext *connect_once(void)
 {
@@ -72,6 +73,7 @@ static inline void tear_down(void)
     unlink(socket_path);
     rmdir(directory);
     strcpy(directory, DIRECTORY);
+    memset(digests, 0, sizeof(digests));
 }
 
 /* ---- commands ---- */
@@ -139,12 +141,22 @@ static inline const char *text_of(long long n)
     return space;
 }
 
+static inline const char *digest_of(enum redis_script script)
+{
+    if (!digests[script][0]) {
+        redisReply *r = ask("SCRIPT LOAD %s", redis_script_text(script)->lua);
+        snprintf(digests[script], sizeof(digests[script]), "%s", r->str);
+        freeReplyObject(r);
+    }
+    return digests[script];
+}
+
 /* The first NKEYS words of W are keys. The reply, which may be an error. */
 static inline redisReply *run(enum redis_script script, struct words *w, int nkeys)
 {
     struct words all = {.n = 0};
-    add(&all, "EVAL");
-    add(&all, redis_script_text(script)->lua);
+    add(&all, "EVALSHA");
+    add(&all, digest_of(script));
     add(&all, text_of(nkeys));
     for (int i = 0; i < w->n; i++)
         add_bytes(&all, w->at[i], w->lens[i]);
