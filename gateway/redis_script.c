@@ -273,22 +273,31 @@ static const char cache_purge[] = META MARKS FORGOTTEN
  * it goes Answer  {gateways that are alive, of them those with another list of nodes}
  */
 static const char fleet_beat[] =
-    META "local now = math.floor(now_us() / 1000)\n"
-         "for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. text(now - ARGV[3]))) do\n"
-         "  redis.call('ZREM', KEYS[1], id)\n"
-         "  redis.call('HDEL', KEYS[2], id)\n"
-         "end\n"
+    META "local now, life = math.floor(now_us() / 1000), tonumber(ARGV[3])\n"
+         /* First, since a script whose first write needs no memory is not refused the others. */
+         "redis.call('ZREM', KEYS[1], ARGV[1])\n"
          "if ARGV[4] == '1' then\n"
-         "  redis.call('ZREM', KEYS[1], ARGV[1])\n"
          "  redis.call('HDEL', KEYS[2], ARGV[1])\n"
          "else\n"
          "  redis.call('ZADD', KEYS[1], text(now), ARGV[1])\n"
          "  redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])\n"
          "end\n"
-         "local others = 0\n"
-         "for _, ring in ipairs(redis.call('HVALS', KEYS[2])) do\n"
-         "  if ring ~= ARGV[2] then others = others + 1 end\n"
+         /* What is of the future is of a clock that was set back. */
+         "local all = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')\n"
+         "for i = 1, #all, 2 do\n"
+         "  local at = tonumber(all[i + 1])\n"
+         "  if at < now - life or at > now then redis.call('ZREM', KEYS[1], all[i]) end\n"
          "end\n"
+         "local rings, others = redis.call('HGETALL', KEYS[2]), 0\n"
+         "for i = 1, #rings, 2 do\n"
+         "  if not redis.call('ZSCORE', KEYS[1], rings[i]) then\n"
+         "    redis.call('HDEL', KEYS[2], rings[i])\n"
+         "  elseif rings[i + 1] ~= ARGV[2] then\n"
+         "    others = others + 1\n"
+         "  end\n"
+         "end\n"
+         "redis.call('PEXPIRE', KEYS[1], life)\n"
+         "redis.call('PEXPIRE', KEYS[2], life)\n"
          "return {redis.call('ZCARD', KEYS[1]), others}\n";
 
 /*

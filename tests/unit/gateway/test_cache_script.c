@@ -1,5 +1,5 @@
 /*
- * test_cache_script.c: the scripts of the cache (gateway/redis_script) in a real
+ * test_cache_script.c: the scripts of the cache and of the fleet (gateway/redis_script) in a real
  * redis-server: what they answer, locks, announcements, what they leave behind, and a server without memory.
  * What is valid after a purge is in test_cache_script_purge.c.
  */
@@ -422,6 +422,92 @@ START_TEST(a_purge_that_goes_wrong)
 }
 END_TEST
 
+/* ---- gateways ---- */
+
+struct count {
+    long long gateways, others;
+};
+
+static struct count beat(const char *id, const char *ring, long long life_ms, bool goes)
+{
+    struct words w = {.n = 0};
+    add(&w, "p:alive");
+    add(&w, "p:rings");
+    add(&w, id);
+    add(&w, ring);
+    add(&w, text_of(life_ms));
+    add(&w, goes ? "1" : "0");
+    redisReply *r = run(REDIS_FLEET_BEAT, &w, 2);
+    ck_assert_msg(r->type == REDIS_REPLY_ARRAY && r->elements == 2, "%s", r->str);
+    struct count c = {r->element[0]->integer, r->element[1]->integer};
+    freeReplyObject(r);
+    return c;
+}
+
+static bool counts(struct count c, long long gateways, long long others)
+{
+    return c.gateways == gateways && c.others == others;
+}
+
+START_TEST(gateways_are_counted)
+{
+    ck_assert(counts(beat("one", "r", LONG_MS, false), 1, 0));
+    ck_assert(counts(beat("two", "r", LONG_MS, false), 2, 0));
+    ck_assert(counts(beat("one", "r", LONG_MS, false), 2, 0));
+    ck_assert(counts(beat("three", "s", LONG_MS, false), 3, 2));
+    ck_assert(counts(beat("one", "r", LONG_MS, false), 3, 1));
+    ck_assert(counts(beat("three", "s", LONG_MS, true), 2, 2));
+    ck_assert(counts(beat("one", "r", LONG_MS, false), 2, 0));
+    ck_assert(counts(beat("two", "s", LONG_MS, false), 2, 1)); /* it has read its configuration anew */
+}
+END_TEST
+
+START_TEST(who_is_silent_is_gone)
+{
+    beat("one", "r", LONG_MS, false);
+    beat("two", "s", LONG_MS, false);
+    UNTIL(counts(beat("one", "r", 20, false), 1, 0));
+    ck_assert_int_eq(NUMBER("HLEN p:rings"), 1);
+    check_expiries();
+    UNTIL(NUMBER("EXISTS p:alive p:rings") == 0);
+}
+END_TEST
+
+/* Of a clock that was set back. */
+START_TEST(beats_of_the_future)
+{
+    beat("one", "r", LONG_MS, false);
+    DO("ZADD p:alive 9000000000000 two");
+    DO("HSET p:rings two s");
+    ck_assert(counts(beat("one", "r", LONG_MS, false), 1, 0));
+}
+END_TEST
+
+/* Either key may be lost; what is left does not stay for ever. */
+START_TEST(beats_after_a_loss)
+{
+    beat("one", "r", LONG_MS, false);
+    beat("two", "s", LONG_MS, false);
+    DO("DEL p:alive");
+    ck_assert(counts(beat("one", "r", LONG_MS, false), 1, 0));
+    ck_assert_int_eq(NUMBER("HLEN p:rings"), 1);
+    ck_assert(counts(beat("two", "s", LONG_MS, false), 2, 1));
+    DO("DEL p:rings");
+    ck_assert(counts(beat("two", "s", LONG_MS, false), 2, 0));
+    ck_assert(counts(beat("one", "r", LONG_MS, false), 2, 1));
+}
+END_TEST
+
+START_TEST(beats_without_memory)
+{
+    beat("one", "r", LONG_MS, false);
+    fill_up();
+    ck_assert(counts(beat("two", "s", LONG_MS, false), 2, 1));
+    UNTIL(counts(beat("two", "s", 20, false), 1, 0));
+    ck_assert(counts(beat("one", "r", LONG_MS, false), 2, 1));
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *s = suite_create("cache_script");
@@ -453,6 +539,11 @@ static Suite *make_suite(void)
     tcase_add_test(t, purging_without_memory);
     tcase_add_test(t, purging_an_empty_one_without_memory);
     tcase_add_test(t, a_purge_that_goes_wrong);
+    tcase_add_test(t, gateways_are_counted);
+    tcase_add_test(t, who_is_silent_is_gone);
+    tcase_add_test(t, beats_of_the_future);
+    tcase_add_test(t, beats_after_a_loss);
+    tcase_add_test(t, beats_without_memory);
     tcase_set_timeout(t, 120);
     suite_add_tcase(s, t);
     return s;
