@@ -68,10 +68,14 @@ static void finish_if_over(struct fleet_task *t)
         finish(t);
 }
 
+static bool ask_task(struct fleet_task *t, size_t node);
+
 static void on_purged(struct redis_call *call, const struct redis_reply *reply)
 {
     struct fleet_ask *ask = (struct fleet_ask *)(void *)call;
     struct fleet_task *t = ask->task;
+    if (reply && redis_wants_again(reply) && ask_task(t, ask->node))
+        return;
     ask->is_done = reply && reply->kind == REDIS_INTEGER && reply->integer >= 0 && reply->integer < 1000000;
     if (ask->is_done)
         t->told += (unsigned)reply->integer;
@@ -111,11 +115,22 @@ static bool ask_node(struct fleet *f, size_t node, struct redis_call *call, cons
                                    (struct redis_words){args, 5});
 }
 
+static bool ask_task(struct fleet_task *t, size_t node)
+{
+    struct fleet *f = t->fleet;
+    const struct fleet_purge *p = t->purge;
+    struct buf b;
+    buf_init(&b, f->scratch, sizeof(f->scratch));
+    buf_printf(&b, "%c%s%016llx%c%c", FLEET_PURGE, f->id, (unsigned long long)t->number,
+               kind_words[p->kind][0], p->soft ? 's' : 'h');
+    buf_add(&b, (struct slice){p->what, p->len});
+    return !b.failed && ask_node(f, node, &t->asks[node].call, p, buf_slice(&b));
+}
+
 void fleet_begin_purge(struct fleet *f, struct fleet_purge *p)
 {
     struct fleet_task *t = calloc(1, sizeof(*t));
     struct fleet_ask *asks = t ? calloc(f->nnodes, sizeof(*asks)) : NULL;
-    struct buf b;
     CHECK(asks);
     *t = (struct fleet_task){.fleet = f,
                              .next = f->tasks,
@@ -124,13 +139,9 @@ void fleet_begin_purge(struct fleet *f, struct fleet_purge *p)
                              .timer.expired = on_late,
                              .asks = asks};
     f->tasks = t;
-    buf_init(&b, f->scratch, sizeof(f->scratch));
-    buf_printf(&b, "%c%s%016llx%c%c", FLEET_PURGE, f->id, (unsigned long long)t->number,
-               kind_words[p->kind][0], p->soft ? 's' : 'h');
-    buf_add(&b, (struct slice){p->what, p->len});
     for (size_t i = 0; i < f->nnodes; i++) {
         asks[i] = (struct fleet_ask){.call.done = on_purged, .task = t, .node = i};
-        t->asked += !b.failed && ask_node(f, i, &asks[i].call, p, buf_slice(&b));
+        t->asked += ask_task(t, i);
     }
     wheel_set(&f->wheel, &t->timer, clock_now_ns() + (f->conf->trust_ms + f->conf->command_ms) * MS);
     finish_if_over(t);
