@@ -6,7 +6,7 @@
  * the one who asked. What is missing after `trust` need not be waited for any longer (fleet.h).
  *
  * A node that did not carry it out has missed it. That is remembered here and on the other nodes, so that
- * whoever hears that node again first empties it.
+ * whoever hears that node again first empties it. Where it is there and has refused, that is the next beat.
  */
 #include "gateway/fleet_internal.h"
 
@@ -33,6 +33,7 @@ static void remember_missed(struct fleet *f, const struct fleet_task *t)
         for (size_t i = 0; i < f->nnodes; i++)
             if (t->asks[i].is_done)
                 (void)!redis_send(f->redis, i, NULL, &(struct redis_command){words, 4});
+        fleet_part(&f->nodes[missing]); /* it may be there, and have refused */
     }
 }
 

@@ -134,6 +134,23 @@ START_TEST(a_node_has_lost_its_scripts)
 }
 END_TEST
 
+/* It is there, and begins empty once it does not refuse any more. */
+START_TEST(a_node_refuses)
+{
+    uint32_t session = fleet_session(fleet, 1);
+    ck_assert(purge_now(OBJECT_GROUP, SLICE("x")));
+    long long floor = floor_of(1), other = floor_of(0);
+    tell(1, "CONFIG SET min-replicas-to-write 1");
+    ck_assert(!purge_now(OBJECT_GROUP, SLICE("x")));
+    UNTIL(fleet_bars(fleet, 1));
+    tell(1, "CONFIG SET min-replicas-to-write 0");
+    UNTIL(!fleet_bars(fleet, 1));
+    ck_assert(floor_of(1) > floor && floor_of(0) == other);
+    ck_assert_uint_gt(fleet_session(fleet, 1), session);
+    ck_assert(purge_now(OBJECT_GROUP, SLICE("x")));
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *s = suite_create("fleet");
@@ -141,6 +158,7 @@ static Suite *make_suite(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, purges_are_complete);
     tcase_add_test(t, a_node_has_lost_its_scripts);
+    tcase_add_test(t, a_node_refuses);
     tcase_set_timeout(t, 120);
     suite_add_tcase(s, t);
     return s;
