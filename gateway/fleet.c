@@ -92,8 +92,12 @@ void fleet_welcome(struct fleet_node *node)
     atomic_store_explicit(&node->is_heard, true, memory_order_release);
 }
 
-static void part(struct fleet_node *node)
+/* What was asked of other nodes meanwhile is asked anew: it welcomes nobody who has left again. */
+void fleet_part(struct fleet_node *node)
 {
+    for (size_t i = 0; i < node->fleet->nnodes; i++)
+        redis_call_cancel(&node->looks[i].call);
+    node->looking = 0;
     node->is_welcome = false;
     atomic_store_explicit(&node->is_heard, false, memory_order_release);
 }
@@ -103,7 +107,7 @@ static void look_at(struct fleet_node *node)
 {
     bool is_up = redis_link_state(node->link) == REDIS_UP && redis_is_up(node->fleet->redis, node->index);
     if (!is_up)
-        part(node);
+        fleet_part(node);
     else if (!node->is_welcome && node->looking == 0)
         fleet_check_missed(node);
 }
@@ -318,7 +322,7 @@ void fleet_tell_breaker(struct fleet *f, struct slice backend, uint64_t open_ms)
 static void close_all(struct fleet *f)
 {
     for (size_t i = 0; i < f->nnodes; i++) {
-        part(&f->nodes[i]);
+        fleet_part(&f->nodes[i]);
         redis_link_free(f->nodes[i].link);
     }
     redis_free(f->redis);

@@ -130,7 +130,9 @@ void fleet_follow_purge(struct fleet_node *node, struct slice sender, struct sli
 /* Whether NODE has missed a purge; it is welcome afterwards. */
 void fleet_check_missed(struct fleet_node *node);
 
+/* NODE may be used; or not, until it is welcome again. */
 void fleet_welcome(struct fleet_node *node);
+void fleet_part(struct fleet_node *node);
 
 /* A key of the fleet: "PREFIX:NAME", in SPACE. */
 struct slice fleet_key(const struct fleet *f, const char *name, char *space, size_t size);

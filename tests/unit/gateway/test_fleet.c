@@ -151,6 +151,34 @@ START_TEST(a_node_refuses)
 }
 END_TEST
 
+/* ---- a subscription ---- */
+
+static long long subscribers(int node)
+{
+    redisReply *r = redisCommand(redis[node], "PUBSUB NUMSUB p:fleet");
+    ck_assert(r && r->type == REDIS_REPLY_ARRAY && r->elements == 2);
+    long long n = r->element[1]->integer;
+    freeReplyObject(r);
+    return n;
+}
+
+/* The other node is slow to say whether this one has missed a purge; then its subscription is gone again. */
+START_TEST(a_subscription_ends_while_others_are_asked)
+{
+    kill(servers[1].pid, SIGSTOP);
+    tell(0, "CLIENT KILL TYPE pubsub");
+    UNTIL(subscribers(0) == 1 && fleet_bars(fleet, 0)); /* it asks */
+    uint32_t session = fleet_session(fleet, 0);
+    tell(0, "CONFIG SET maxclients 1"); /* nobody comes in */
+    tell(0, "CLIENT KILL TYPE pubsub");
+    kill(servers[1].pid, SIGCONT);
+    for (uint64_t until_ns = clock_now_ns() + 500 * MS; clock_now_ns() < until_ns; usleep(1000))
+        ck_assert(fleet_bars(fleet, 0) && fleet_session(fleet, 0) == session);
+    tell(0, "CONFIG SET maxclients 100");
+    UNTIL(!fleet_bars(fleet, 0));
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *s = suite_create("fleet");
@@ -159,6 +187,7 @@ static Suite *make_suite(void)
     tcase_add_test(t, purges_are_complete);
     tcase_add_test(t, a_node_has_lost_its_scripts);
     tcase_add_test(t, a_node_refuses);
+    tcase_add_test(t, a_subscription_ends_while_others_are_asked);
     tcase_set_timeout(t, 120);
     suite_add_tcase(s, t);
     return s;
