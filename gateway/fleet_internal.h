@@ -15,8 +15,9 @@
 #include "lib/random.h"
 #include "lib/wheel.h"
 
-#define FLEET_TEXT_MAX 20000 /* bytes of an announcement: a key and what stands before it */
-#define FLEET_ADDRESS  64
+#define FLEET_TEXT_MAX                                                                                       \
+    (80 * 1024) /* bytes of an announcement: a URL (max_head: 64 KB) and what stands before it */
+#define FLEET_ADDRESS 64
 
 enum fleet_message { FLEET_MAIL_PURGE, FLEET_MAIL_ADDRESS, FLEET_MAIL_BREAKER, FLEET_MAIL_STOP };
 

@@ -151,6 +151,15 @@ START_TEST(a_node_refuses)
 }
 END_TEST
 
+START_TEST(as_long_as_a_url_can_be)
+{
+    static char url[64 * 1024 + 300];
+    memset(url, 'x', sizeof(url));
+    ck_assert(purge_now(OBJECT_GROUP, (struct slice){url, sizeof(url)}));
+    ck_assert(purge_now(OBJECT_PREFIX, (struct slice){url, sizeof(url)}));
+}
+END_TEST
+
 /* ---- a subscription ---- */
 
 static long long subscribers(int node)
@@ -187,6 +196,7 @@ static Suite *make_suite(void)
     tcase_add_test(t, purges_are_complete);
     tcase_add_test(t, a_node_has_lost_its_scripts);
     tcase_add_test(t, a_node_refuses);
+    tcase_add_test(t, as_long_as_a_url_can_be);
     tcase_add_test(t, a_subscription_ends_while_others_are_asked);
     tcase_set_timeout(t, 120);
     suite_add_tcase(s, t);
