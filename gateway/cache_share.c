@@ -143,8 +143,11 @@ static struct cache_sharing *sharing_of(const struct exchange *x)
 static struct cache_share *share_of(struct exchange *x)
 {
     struct cache_share *s = x->caching.share;
-    if (s || !sharing_of(x) || !cache_conf_of(x)->shared || !(s = arena_alloc(&x->arena, sizeof(*s))))
+    if (s || !sharing_of(x) || !cache_conf_of(x)->shared)
         return s;
+    s = arena_alloc(&x->arena, sizeof(*s));
+    if (!s)
+        return NULL;
     memset(s, 0, sizeof(*s));
     s->exchange = x;
     s->node = REDIS_NONE;

@@ -65,3 +65,44 @@ bool conf_routes_match_same(const struct conf_route *a, const struct conf_route 
            is_same_set(a->methods, a->nmethods, b->methods, b->nmethods) && has_headers(a, b) &&
            has_headers(b, a);
 }
+
+/* ---- what only a start can give ---- */
+
+static bool is_same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool are_same_listens(const struct conf *a, const struct conf *b)
+{
+    if (a->nlistens != b->nlistens || !is_same_text(a->admin.listen.address, b->admin.listen.address))
+        return false;
+    for (size_t i = 0; i < a->nlistens; i++)
+        if (!is_same_text(a->listens[i].address, b->listens[i].address) ||
+            !is_same_text(a->listens[i].tls_cert, b->listens[i].tls_cert))
+            return false;
+    return true;
+}
+
+size_t conf_fixed_changes(const struct conf *old, const struct conf *new, const char **names)
+{
+    const struct {
+        const char *name;
+        bool is_same;
+    } fixed[] = {
+        {"listen and admin", are_same_listens(old, new)},
+        {"workers", old->workers == new->workers},
+        {"limit_buckets", old->limit_buckets == new->limit_buckets},
+        {"cache.size", old->cache.size == new->cache.size},
+        {"redis", conf_redis_is_same(&old->redis, &new->redis)},
+        {"client.max_head", old->client.max_head == new->client.max_head},
+        {"log.access and log.error",
+         is_same_text(old->log.access, new->log.access) && is_same_text(old->log.error, new->log.error)},
+    };
+    size_t n = 0;
+    _Static_assert(sizeof(fixed) / sizeof(fixed[0]) <= CONF_FIXED_MAX, "names has a place for each");
+    for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+        if (!fixed[i].is_same)
+            names[n++] = fixed[i].name;
+    return n;
+}

@@ -1,5 +1,5 @@
 /*
- * conf_same.h: whether two routes ask for the same. Used by the conf_*.c files only. Pure.
+ * conf_same.h: whether two routes ask for the same, and two configurations what only a start can give. Pure.
  */
 #ifndef GATEWAY_CONF_SAME_H
 #define GATEWAY_CONF_SAME_H
@@ -10,5 +10,11 @@
  * tell: the same path but for the names of parameters, the same hosts, methods and header conditions in any
  * order. */
 bool conf_routes_match_same(const struct conf_route *a, const struct conf_route *b);
+
+#define CONF_FIXED_MAX 8
+
+/* What has changed from OLD to NEW that a running process keeps as it was: names for a person, in NAMES,
+ * which has CONF_FIXED_MAX places. How many. */
+size_t conf_fixed_changes(const struct conf *old, const struct conf *new, const char **names);
 
 #endif

@@ -17,11 +17,14 @@
 #include <uv.h>
 
 #include "gateway/admin.h"
+#include "gateway/conf_same.h"
 #include "gateway/fleet.h"
+#include "gateway/generation.h"
 #include "gateway/limits.h"
 #include "gateway/log.h"
 #include "gateway/logins.h"
 #include "gateway/prober.h"
+#include "gateway/redis_watch.h"
 #include "gateway/resolver.h"
 #include "gateway/version.h"
 #include "gateway/worker.h"
@@ -38,32 +41,6 @@
 
 struct control;
 
-/* Follows the addresses of one backend of a snapshot. */
-struct watch {
-    struct control *control;
-    struct snapshot *snapshot; /* lent: the set of watches holds it */
-    size_t backend;
-    struct resolver_watch *resolver;
-    struct endpoint_list *list; /* counted; NULL: none is known yet */
-};
-
-/* A snapshot and its watches. */
-struct generation {
-    struct snapshot *snapshot;
-    struct watch *watches;
-    size_t n;
-    bool is_live; /* the workers have it: changes are posted */
-};
-
-/* Follows the address of a Redis node: as if it were a backend of one server. */
-struct redis_watch {
-    struct control *control;
-    size_t node;
-    struct conf_backend backend;
-    struct conf_server server;
-    struct resolver_watch *resolver;
-};
-
 struct control {
     const char *conf_path;
     uv_loop_t loop;
@@ -78,12 +55,13 @@ struct control {
     struct concurrency *concurrency;
     struct cache *cache;
     struct fleet *fleet; /* NULL: nothing is shared with other gateways */
-    struct redis_watch *redis_watches;
+    struct redis_watch *redis_watch;
     struct prober *prober;
     struct endpoint_registry *registry;
     struct resolver *resolver;
     struct listeners listeners;
     struct generation current;
+    bool is_live; /* the workers have it: changes are posted */
     struct worker **workers;
     unsigned nworkers;
     struct admin *admin;
@@ -93,121 +71,35 @@ struct control {
 
 /* ---- addresses ---- */
 
-static bool lists_endpoint(const struct endpoint_list *l, const struct endpoint *e)
+static void on_addresses(void *ctx, struct snapshot *snapshot, size_t backend, struct endpoint_list *list)
 {
-    for (size_t i = 0; i < l->n; i++)
-        if (l->at[i].endpoint == e)
-            return true;
-    return false;
-}
-
-/* Who joins servers that are at work gets its share of requests little by little. */
-static void begin_slowly(const struct endpoint_list *old, const struct endpoint_list *new)
-{
-    for (size_t i = 0; old && old->n > 0 && i < new->n; i++)
-        if (!lists_endpoint(old, new->at[i].endpoint))
-            ejection_begin(&new->at[i].endpoint->fit, clock_now_ns());
-}
-
-static void on_addresses(void *ctx, struct endpoint_list *list)
-{
-    struct watch *w = ctx;
-    struct control *c = w->control;
-    struct endpoint_list *old = w->list;
-    w->list = endpoint_list_get(list);
-    begin_slowly(old, list);
-    if (old)
-        endpoint_list_put(old);
-    if (w->snapshot != c->current.snapshot || !c->current.is_live)
+    struct control *c = ctx;
+    if (snapshot != c->current.snapshot || !c->is_live)
         return;
     for (unsigned i = 0; i < c->nworkers; i++)
-        if (!worker_post_addresses(c->workers[i], w->snapshot, w->backend, list))
+        if (!worker_post_addresses(c->workers[i], snapshot, backend, list))
             log_printf(c->log, LOG_ERROR, "worker %u does not take new addresses", i);
-    if (!prober_change(c->prober, w->snapshot, w->backend, list))
+    if (!prober_change(c->prober, snapshot, backend, list))
         log_printf(c->log, LOG_ERROR, "new addresses are not checked: out of memory");
 }
 
-static void generation_close(struct generation *g)
+static bool open_generation(struct control *c, struct conf *conf, struct generation *g)
 {
-    for (size_t i = 0; i < g->n; i++) {
-        if (g->watches[i].resolver)
-            resolver_unwatch(g->watches[i].resolver);
-        if (g->watches[i].list)
-            endpoint_list_put(g->watches[i].list);
-    }
-    free(g->watches);
-    if (g->snapshot)
-        snapshot_put(g->snapshot);
-    *g = (struct generation){0};
-}
-
-/* Takes CONF. False when memory is short. */
-static bool generation_open(struct control *c, struct conf *conf, struct generation *g)
-{
-    *g = (struct generation){.snapshot = snapshot_new(conf, &c->shared)};
-    if (!g->snapshot)
-        return false;
-    g->n = conf->nbackends;
-    g->watches = calloc(g->n + 1, sizeof(*g->watches));
-    for (size_t i = 0; g->watches && i < g->n; i++) {
-        struct watch *w = &g->watches[i];
-        *w = (struct watch){.control = c, .snapshot = g->snapshot, .backend = i};
-        w->resolver = resolver_watch(c->resolver, &conf->backends[i], on_addresses, w);
-        if (!w->resolver)
-            break;
-    }
-    if (g->watches && (g->n == 0 || g->watches[g->n - 1].resolver))
-        return true;
-    generation_close(g);
-    return false;
+    struct snapshot *s = snapshot_new(conf, &c->shared);
+    const struct generation_setup setup = {
+        .snapshot = s, .resolver = c->resolver, .changed = on_addresses, .ctx = c};
+    return s && generation_open(g, &setup);
 }
 
 /* ---- Redis nodes ---- */
 
-static void on_redis_address(void *ctx, struct endpoint_list *list)
+static void on_redis_address(void *ctx, size_t node, const char *address)
 {
-    const struct redis_watch *w = ctx;
-    const struct endpoint *e = list->n > 0 ? list->at[0].endpoint : NULL;
-    if (!e || !e->address)
-        return;
-    fleet_set_address(w->control->fleet, w->node, e->address);
-    for (unsigned i = 0; i < w->control->nworkers; i++)
-        if (!worker_post_redis_address(w->control->workers[i], w->node, e->address))
-            log_printf(w->control->log, LOG_ERROR, "worker %u does not take the address of a Redis node", i);
-}
-
-/* Those whose names have to be resolved. The workers are there. */
-static bool watch_redis(struct control *c)
-{
-    const struct conf_redis *conf = c->fleet ? fleet_conf(c->fleet) : NULL;
-    c->redis_watches = conf ? calloc(conf->nnodes, sizeof(*c->redis_watches)) : NULL;
-    for (size_t i = 0; conf && c->redis_watches && i < conf->nnodes; i++) {
-        struct redis_watch *w = &c->redis_watches[i];
-        if (!conf->nodes[i].host)
-            continue;
-        w->control = c;
-        w->node = i;
-        w->server = (struct conf_server){.where = conf->nodes[i].where,
-                                         .url = conf->nodes[i].name,
-                                         .host = conf->nodes[i].host,
-                                         .port = conf->nodes[i].port,
-                                         .weight = 1,
-                                         .backend = &w->backend};
-        w->backend = (struct conf_backend){
-            .where = conf->nodes[i].where, .name = "redis", .servers = &w->server, .nservers = 1};
-        if (!(w->resolver = resolver_watch(c->resolver, &w->backend, on_redis_address, w)))
-            return false;
-    }
-    return !conf || c->redis_watches;
-}
-
-static void unwatch_redis(struct control *c)
-{
-    for (size_t i = 0; c->redis_watches && i < fleet_conf(c->fleet)->nnodes; i++)
-        if (c->redis_watches[i].resolver)
-            resolver_unwatch(c->redis_watches[i].resolver);
-    free(c->redis_watches);
-    c->redis_watches = NULL;
+    struct control *c = ctx;
+    fleet_set_address(c->fleet, node, address);
+    for (unsigned i = 0; i < c->nworkers; i++)
+        if (!worker_post_redis_address(c->workers[i], node, address))
+            log_printf(c->log, LOG_ERROR, "worker %u does not take the address of a Redis node", i);
 }
 
 /* On the fleet's thread. A flood of it leaves room for what somebody waits for. */
@@ -236,14 +128,6 @@ static bool start_fleet(struct control *c, struct err *err)
     return (c->fleet = fleet_new(&setup, err)) != NULL;
 }
 
-static bool lists_of(const struct generation *g, struct endpoint_list ***lists)
-{
-    *lists = calloc(g->n + 1, sizeof(**lists));
-    for (size_t i = 0; *lists && i < g->n; i++)
-        (*lists)[i] = g->watches[i].list;
-    return *lists != NULL;
-}
-
 /* ---- reload ---- */
 
 static void report(struct control *c, const struct conf_mistakes *m, enum conf_log_level level)
@@ -252,46 +136,19 @@ static void report(struct control *c, const struct conf_mistakes *m, enum conf_l
         log_printf(c->log, level, "%s", m->at[i]);
 }
 
-static bool same_text(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-static bool same_listens(const struct conf *a, const struct conf *b)
-{
-    if (a->nlistens != b->nlistens || !same_text(a->admin.listen.address, b->admin.listen.address))
-        return false;
-    for (size_t i = 0; i < a->nlistens; i++)
-        if (!same_text(a->listens[i].address, b->listens[i].address) ||
-            !same_text(a->listens[i].tls_cert, b->listens[i].tls_cert))
-            return false;
-    return true;
-}
-
 /* What cannot change while the process runs. */
 static void warn_of_fixed(struct control *c, const struct conf *new)
 {
-    const struct conf *old = c->current.snapshot->conf;
-    if (!same_listens(old, new))
-        log_printf(c->log, LOG_WARN, "listen and admin take effect at the next start only");
-    if (old->workers != new->workers)
-        log_printf(c->log, LOG_WARN, "workers takes effect at the next start only");
-    if (old->limit_buckets != new->limit_buckets)
-        log_printf(c->log, LOG_WARN, "limit_buckets takes effect at the next start only");
-    if (old->cache.size != new->cache.size)
-        log_printf(c->log, LOG_WARN, "cache.size takes effect at the next start only");
-    if (!conf_redis_is_same(&old->redis, &new->redis))
-        log_printf(c->log, LOG_WARN, "redis takes effect at the next start only");
-    if (old->client.max_head != new->client.max_head)
-        log_printf(c->log, LOG_WARN, "client.max_head takes effect at the next start only");
-    if (!same_text(old->log.access, new->log.access) || !same_text(old->log.error, new->log.error))
-        log_printf(c->log, LOG_WARN, "log.access and log.error take effect at the next start only");
+    const char *names[CONF_FIXED_MAX];
+    size_t n = conf_fixed_changes(c->current.snapshot->conf, new, names);
+    for (size_t i = 0; i < n; i++)
+        log_printf(c->log, LOG_WARN, "what has changed of %s takes effect at the next start only", names[i]);
 }
 
 static bool switch_to(struct control *c, struct generation *next)
 {
     struct endpoint_list **lists;
-    if (!lists_of(next, &lists))
+    if (!(lists = generation_lists(next)))
         return false;
     struct generation old = c->current;
     c->current = *next;
@@ -300,7 +157,7 @@ static bool switch_to(struct control *c, struct generation *next)
             log_printf(c->log, LOG_ERROR, "worker %u does not take the new configuration", i);
     if (!prober_follow(c->prober, next->snapshot, lists))
         log_printf(c->log, LOG_ERROR, "the new servers are not checked: out of memory");
-    c->current.is_live = true;
+    c->is_live = true;
     free(lists);
     generation_close(&old);
     return true;
@@ -318,7 +175,7 @@ static void reload(struct control *c)
         warn_of_fixed(c, conf);
         resolver_set_interval(c->resolver, conf->resolve_ms);
         log_set_level(c->log, conf->log.level);
-        ok = generation_open(c, conf, &next);
+        ok = open_generation(c, conf, &next);
         if (ok && !switch_to(c, &next)) {
             generation_close(&next);
             ok = false;
@@ -432,18 +289,13 @@ static char *metrics_page(void *ctx, size_t *len)
 static void relist(void *ctx, size_t backend)
 {
     struct control *c = ctx;
-    struct watch *w = &c->current.watches[backend];
-    struct endpoint_list *list = endpoint_list_renew(w->list);
-    if (!list)
-        return;
-    on_addresses(w, list);
-    endpoint_list_put(list);
+    generation_renew(&c->current, backend);
 }
 
 /* VIEW holds LISTS, which the caller frees. */
 static bool look_at(struct control *c, struct state_view *view, struct endpoint_list ***lists)
 {
-    if (!lists_of(&c->current, lists))
+    if (!(*lists = generation_lists(&c->current)))
         return false;
     *view = (struct state_view){
         .conf = c->current.snapshot->conf,
@@ -569,7 +421,7 @@ static bool start_workers(struct control *c, struct err *err)
     struct endpoint_list **lists;
     const struct conf *conf = c->current.snapshot->conf;
     c->workers = calloc(conf->workers, sizeof(*c->workers));
-    if (!c->workers || !lists_of(&c->current, &lists))
+    if (!c->workers || !(lists = generation_lists(&c->current)))
         return false;
     bool ok = true;
     for (unsigned i = 0; ok && i < conf->workers; i++) {
@@ -593,10 +445,12 @@ static bool start_workers(struct control *c, struct err *err)
     }
     ok = ok && prober_follow(c->prober, c->current.snapshot, lists);
     free(lists);
-    c->current.is_live = true;
+    c->is_live = true;
     if (ok && c->fleet)
         fleet_set_workers(c->fleet, c->workers, c->nworkers);
-    return ok && watch_redis(c);
+    if (ok && c->fleet)
+        c->redis_watch = redis_watch_new(fleet_conf(c->fleet), c->resolver, on_redis_address, c);
+    return ok && (!c->fleet || c->redis_watch);
 }
 
 static bool start_admin(struct control *c, struct err *err)
@@ -636,7 +490,7 @@ static bool start(struct control *c, struct conf *conf, struct err *err)
         conf_free(conf);
         return false;
     }
-    return generation_open(c, conf, &c->current) && start_fleet(c, err) && start_workers(c, err) &&
+    return open_generation(c, conf, &c->current) && start_fleet(c, err) && start_workers(c, err) &&
            start_admin(c, err);
 }
 
@@ -659,11 +513,11 @@ static void close_control(struct control *c)
     for (unsigned i = 0; i < c->nworkers; i++)
         worker_stop(c->workers[i]);
     c->nworkers = 0;
-    c->current.is_live = false;
+    c->is_live = false;
     if (c->admin)
         admin_close(c->admin);
     generation_close(&c->current);
-    unwatch_redis(c);
+    redis_watch_free(c->redis_watch);
     resolver_free(c->resolver);
     for (int i = 0; i < SIGNALS; i++)
         uv_close((uv_handle_t *)&c->signals[i], NULL);
