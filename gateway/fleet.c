@@ -460,6 +460,15 @@ void fleet_set_workers(struct fleet *f, struct worker *const *workers, unsigned 
     atomic_store_explicit(&f->workers, workers, memory_order_release);
 }
 
+/* What the thread has not received any more. */
+static void on_late_message(void *ctx, struct message *m)
+{
+    if (m->type == FLEET_MAIL_PURGE)
+        fleet_refuse_purge(ctx, (struct fleet_purge *)(void *)m);
+    else
+        free(m);
+}
+
 void fleet_stop(struct fleet *f)
 {
     struct message *m = f && f->is_running ? calloc(1, sizeof(*m)) : NULL;
@@ -468,6 +477,8 @@ void fleet_stop(struct fleet *f)
     pthread_join(f->thread, NULL);
     f->is_running = false;
     mailbox_close(f->mailbox);
+    while (mailbox_drain(f->mailbox, on_late_message, f, 256) > 0)
+        ;
     CHECK(uv_loop_close(&f->loop) == 0);
 }
 

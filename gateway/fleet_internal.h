@@ -122,6 +122,9 @@ MUST_USE bool fleet_digits(struct slice *text, size_t len, uint64_t *value);
 /* ---- fleet_purge.c ---- */
 
 void fleet_begin_purge(struct fleet *f, struct fleet_purge *p);
+
+/* No node gets it. */
+void fleet_refuse_purge(struct fleet *f, struct fleet_purge *p);
 void fleet_take_answer(struct fleet *f, uint64_t number);
 void fleet_end_purges(struct fleet *f);
 

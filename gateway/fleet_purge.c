@@ -37,6 +37,21 @@ static void remember_missed(struct fleet *f, const struct fleet_task *t)
     }
 }
 
+/* To whoever wants to know what came of it. */
+static void give(struct fleet_purge *p)
+{
+    if (p->done)
+        p->done(p);
+    else
+        free(p);
+}
+
+void fleet_refuse_purge(struct fleet *f, struct fleet_purge *p)
+{
+    p->result = (struct fleet_purge_result){.nodes = (unsigned)f->nnodes};
+    give(p);
+}
+
 static void finish(struct fleet_task *t)
 {
     struct fleet *f = t->fleet;
@@ -55,10 +70,7 @@ static void finish(struct fleet_task *t)
         remember_missed(f, t);
     atomic_fetch_add_explicit(&f->purges, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&f->purges_partial, !r->is_complete, memory_order_relaxed);
-    if (t->purge->done)
-        t->purge->done(t->purge);
-    else
-        free(t->purge);
+    give(t->purge);
     free(t->asks);
     free(t);
 }
@@ -132,7 +144,11 @@ void fleet_begin_purge(struct fleet *f, struct fleet_purge *p)
 {
     struct fleet_task *t = calloc(1, sizeof(*t));
     struct fleet_ask *asks = t ? calloc(f->nnodes, sizeof(*asks)) : NULL;
-    CHECK(asks);
+    if (!asks) {
+        free(t);
+        fleet_refuse_purge(f, p);
+        return;
+    }
     *t = (struct fleet_task){.fleet = f,
                              .next = f->tasks,
                              .purge = p,

@@ -160,6 +160,28 @@ START_TEST(as_long_as_a_url_can_be)
 }
 END_TEST
 
+static void on_purged_want_more(struct fleet_purge *p)
+{
+    purge(OBJECT_TAG, SLICE("x"));
+    on_purged(p);
+}
+
+/* All that were accepted are answered, that too which the thread does not receive any more. */
+START_TEST(purges_at_the_end)
+{
+    const struct fleet_purge want = {.done = on_purged_want_more, .kind = OBJECT_TAG};
+    for (int i = 0; i < NODES; i++)
+        kill(servers[i].pid, SIGSTOP);
+    atomic_store(&ndone, 0);
+    atomic_store(&ncomplete, 0);
+    ck_assert(fleet_purge(fleet, &want, SLICE("x")));
+    fleet_stop(fleet);
+    ck_assert_uint_eq(atomic_load(&ndone), 2);
+    ck_assert_uint_eq(atomic_load(&ncomplete), 0);
+    ck_assert(!fleet_purge(fleet, &want, SLICE("x")));
+}
+END_TEST
+
 /* ---- a subscription ---- */
 
 static long long subscribers(int node)
@@ -197,6 +219,7 @@ static Suite *make_suite(void)
     tcase_add_test(t, a_node_has_lost_its_scripts);
     tcase_add_test(t, a_node_refuses);
     tcase_add_test(t, as_long_as_a_url_can_be);
+    tcase_add_test(t, purges_at_the_end);
     tcase_add_test(t, a_subscription_ends_while_others_are_asked);
     tcase_set_timeout(t, 120);
     suite_add_tcase(s, t);
