@@ -1,19 +1,59 @@
 # A Docker daemon of one's own, for machines on which none is running. To be sourced.
 #
-#     daemon_start DIRECTORY     everything it writes lies there; sets DOCKER_HOST
-#     daemon_stop                ends it and takes back what it did to the network
+#     daemon_network COMMAND...  run it in a network of its own, where daemon_start is to be called
+#     daemon_start DIRECTORY     everything the daemon writes lies there; sets DOCKER_HOST
+#     daemon_stop                ends it
 #
-# It needs root. Only the process that daemon_start started is ever ended.
+# A daemon writes rules into the firewall, changes what is forwarded and makes bridges. All that happens in a network
+# namespace, which goes away with it: the machine's own network is neither changed nor put in order again. What is in
+# there reaches the outside through slirp4netns, as any program of this machine would.
+#
+# It needs root. Only the processes that were started here are ever ended.
 # shellcheck shell=bash
 
 daemon_pid=
 daemon_dir=
 
+# Gives back COMMAND's status.
+daemon_network() {
+    local name=tollgate-docker-$$ slirp inside status=0
+    ip netns add "$name" || return 1
+    # What listens on the machine's loopback is none of its business.
+    slirp4netns --configure --mtu=65520 --disable-host-loopback --netns-type=path "/run/netns/$name" tap0 \
+        >/dev/null 2>&1 &
+    slirp=$!
+    # Not `ip netns exec`: that mounts another /sys, without the control groups.
+    nsenter --net="/run/netns/$name" "$@" &
+    inside=$!
+    # shellcheck disable=SC2064
+    trap "kill -TERM $inside 2>/dev/null || true" INT TERM
+    wait "$inside" || status=$?
+    # A signal ends the waiting, not what is waited for.
+    while kill -0 "$inside" 2>/dev/null; do
+        status=0
+        wait "$inside" || status=$?
+    done
+    trap - INT TERM
+    kill -TERM "$slirp" 2>/dev/null || true
+    wait "$slirp" 2>/dev/null || true
+    ip netns delete "$name" || true
+    return "$status"
+}
+
+# Until the way to the outside is there.
+daemon_await_network() {
+    local try
+    for ((try = 0; try < 50; try++)); do
+        ip route show default | grep -q tap0 && return 0
+        sleep 0.1
+    done
+    echo "slirp4netns does not start" >&2
+    return 1
+}
+
 daemon_start() {
     daemon_dir=$1
-    daemon_had_bridge=$(ip -o link show docker0 2>/dev/null || true)
-    daemon_forward=$(cat /proc/sys/net/ipv4/ip_forward)
-    iptables-save >"$daemon_dir/iptables.before"
+    daemon_await_network || return 1
     dockerd --data-root "$daemon_dir/data" --exec-root "$daemon_dir/run" --pidfile "$daemon_dir/dockerd.pid" \
         --host "unix://$daemon_dir/docker.sock" >"$daemon_dir/dockerd.log" 2>&1 &
     daemon_pid=$!
@@ -45,13 +85,6 @@ daemon_stop() {
     [ -n "$daemon_pid" ] || return 0
     daemon_end_process
     daemon_pid=
-    [ -n "$daemon_had_bridge" ] || ip link delete docker0 2>/dev/null || true
-    # iptables-restore leaves alone the tables that the saved state does not name: those did not exist and are emptied.
-    grep -q '^\*nat' "$daemon_dir/iptables.before" || { iptables -t nat -F && iptables -t nat -X; } 2>/dev/null || true
-    grep -q '^\*filter' "$daemon_dir/iptables.before" ||
-        { iptables -P FORWARD ACCEPT && iptables -F && iptables -X; } 2>/dev/null || true
-    iptables-restore <"$daemon_dir/iptables.before" || true
-    echo "$daemon_forward" >/proc/sys/net/ipv4/ip_forward
     awk -v dir="$daemon_dir/" 'index($2, dir) == 1 { print $2 }' /proc/mounts | xargs -r -n 1 umount || true
     rm -rf --one-file-system "$daemon_dir"
 }

@@ -10,6 +10,15 @@ cd "$(dirname "$0")/../.."
 # shellcheck source=tests/docker/daemon.sh
 . tests/docker/daemon.sh
 
+# Without a daemon all of it moves into a network of its own, and starts one there.
+if [ -z "${OWN_NETWORK:-}" ] && ! docker info >/dev/null 2>&1; then
+    [ "$(id -u)" = 0 ] || { echo "no Docker daemon answers, and only root can start one" && exit 1; }
+    sh tests/deps.sh docker.io iptables iproute2 slirp4netns
+    echo "        no Docker daemon answers: starting one"
+    OWN_NETWORK=yes daemon_network bash tests/docker/docker-test.sh
+    exit
+fi
+
 BASE=${BASE:-debian:trixie-slim}
 KEPT=$PWD/${BUILD:-build}/docker
 SETTLE_S=5 # resolve_interval of docker/conf/tollgate.conf, and some slack
@@ -234,10 +243,7 @@ test_alone() {
 get_ready() {
     command -v docker-compose >/dev/null || docker compose version >/dev/null 2>&1 ||
         sh tests/deps.sh docker.io docker-compose
-    docker info >/dev/null 2>&1 && return 0
-    [ "$(id -u)" = 0 ] || { echo "no Docker daemon answers, and only root can start one" && return 1; }
-    sh tests/deps.sh docker.io iptables iproute2
-    echo "        no Docker daemon answers: starting one"
+    [ -n "${OWN_NETWORK:-}" ] || return 0
     mkdir "$work/docker"
     daemon_start "$work/docker"
 }
