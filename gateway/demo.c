@@ -4,6 +4,7 @@
 #include <cjson/cJSON.h>
 #include <microhttpd.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,9 +21,11 @@
 struct demo {
     const char *name;
     char host[256];
+    atomic_uint served; /* requests, by all threads; only a number, so that relaxed is enough */
 };
 
 struct call {
+    unsigned number; /* of the request, from 1 */
     size_t body_bytes;
     int event; /* next one of a stream */
 };
@@ -54,6 +57,7 @@ static struct MHD_Response *describe(const struct demo *d, struct MHD_Connection
     cJSON_AddStringToObject(o, "backend", d->name);
     cJSON_AddStringToObject(o, "host", d->host);
     cJSON_AddNumberToObject(o, "pid", getpid());
+    cJSON_AddNumberToObject(o, "served", call->number);
     cJSON_AddStringToObject(o, "method", method);
     cJSON_AddStringToObject(o, "path", url);
     cJSON_AddNumberToObject(o, "body_bytes", (double)call->body_bytes);
@@ -102,11 +106,13 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
                                   const char *version, const char *body, size_t *body_len, void **state)
 {
     (void)version, (void)body;
-    const struct demo *d = ctx;
+    struct demo *d = ctx;
     struct call *call = *state;
     if (!call) {
-        *state = calloc(1, sizeof(*call));
-        return *state ? MHD_YES : MHD_NO;
+        call = *state = calloc(1, sizeof(*call));
+        if (call)
+            call->number = 1 + atomic_fetch_add_explicit(&d->served, 1, memory_order_relaxed);
+        return call ? MHD_YES : MHD_NO;
     }
     if (*body_len > 0) {
         call->body_bytes += *body_len;
