@@ -7,20 +7,24 @@
  * before 1.0 has no TLS.
  *
  * hiredis makes room for as many elements as a reply announces, before any of them has come; the reader here
- * refuses what is above ELEMENTS_MAX.
+ * refuses what is above ELEMENTS_MAX. Since 1.0 it also takes arrays in arrays without end, and frees them by
+ * recursion; so the depth has its bound too.
  */
 #include "gateway/redis_probe.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <hiredis/hiredis.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "lib/clock.h"
 
 #define ELEMENTS_MAX 8192
+#define DEPTH_MAX    6
 #define REPLY_MAX    (1 << 20) /* bytes */
 #define WORDS_MAX    3
 
@@ -37,6 +41,7 @@ struct probe {
     struct redis_probe *out;
     uint64_t until_ns;
     CURL *easy;
+    char peer[INET6_ADDRSTRLEN]; /* of a connection that libcurl has closed again */
     struct curl_slist *connect_to;
     redisReader *reader;
     redisReplyObjectFunctions functions;
@@ -136,14 +141,34 @@ static bool refuse_connect(struct probe *p, CURLcode code, const char *text)
     return fail(p, PROBE_NO_CONNECTION, "cannot connect", slice_of(number ? strerror((int)number) : text));
 }
 
+/* libcurl 8 tells an address only when TLS was there too: so it is asked for here, before it is gone. */
+static int close_socket(void *ctx, curl_socket_t fd)
+{
+    struct probe *p = ctx;
+    struct sockaddr_storage peer = {0};
+    socklen_t len = sizeof(peer);
+    if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&peer;
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&peer;
+        if (peer.ss_family == AF_INET)
+            inet_ntop(AF_INET, &v4->sin_addr, p->peer, sizeof(p->peer));
+        else if (peer.ss_family == AF_INET6)
+            inet_ntop(AF_INET6, &v6->sin6_addr, p->peer, sizeof(p->peer));
+    }
+    return close(fd);
+}
+
 /* Where the node was found. */
 static void note_address(struct probe *p)
 {
-    char *ip = NULL;
+    const char *ip = p->peer;
     struct redis_probe *o = p->out;
+    char *told = NULL;
+    if (curl_easy_getinfo(p->easy, CURLINFO_PRIMARY_IP, &told) == CURLE_OK && told && told[0])
+        ip = told;
     if (p->node->unix_path)
         put_clean(o->address, sizeof(o->address), slice_of(p->node->name));
-    else if (curl_easy_getinfo(p->easy, CURLINFO_PRIMARY_IP, &ip) == CURLE_OK && ip && ip[0])
+    else if (ip[0])
         snprintf(o->address, sizeof(o->address), strchr(ip, ':') ? "[%s]:%u" : "%s:%u", ip, p->node->port);
 }
 
@@ -158,6 +183,8 @@ static bool connect_node(struct probe *p)
     curl_easy_setopt(p->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)within_ms);
     curl_easy_setopt(p->easy, CURLOPT_QUICK_EXIT, 1L); /* a resolver that hangs is not waited for */
     curl_easy_setopt(p->easy, CURLOPT_ERRORBUFFER, text);
+    curl_easy_setopt(p->easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+    curl_easy_setopt(p->easy, CURLOPT_CLOSESOCKETDATA, p);
     if (p->conf->tls.enabled && !p->node->unix_path)
         set_tls(p->easy, &p->conf->tls);
     if (!set_address(p))
@@ -174,7 +201,10 @@ static bool connect_node(struct probe *p)
 static void *make_array(const redisReadTask *task, elements_count n)
 {
     const struct probe *p = task->privdata;
-    return n > ELEMENTS_MAX ? NULL : p->usual.createArray(task, n);
+    int depth = 1;
+    for (const redisReadTask *t = task->parent; t; t = t->parent)
+        depth++;
+    return n > ELEMENTS_MAX || depth > DEPTH_MAX ? NULL : p->usual.createArray(task, n);
 }
 
 static bool make_reader(struct probe *p)
