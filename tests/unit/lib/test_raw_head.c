@@ -149,7 +149,7 @@ static void start(void)
         MHD_OPTION_SOCK_ADDR, &sin, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32768,
         MHD_OPTION_URI_LOG_CALLBACK, on_target, &probe, MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL,
 #if MHD_VERSION >= 0x01000000
-        MHD_OPTION_CLIENT_DISCIPLINE_LVL, 3,
+        MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, /* as gateway/httpd.c */
 #else
         MHD_OPTION_STRICT_FOR_CLIENT, 0,
 #endif
@@ -233,6 +233,9 @@ static const struct good_case {
     {SLICE("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"), 1, 2},
     {SLICE("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nT: r\r\n\r\n"),
      1, 2},
+#if !HAS_RAW
+    {SLICE("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked \r\n\r\n5\r\nhello\r\n0\r\n\r\n"), 1, 2},
+#endif
     {SLICE("GET /1?x=y HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
            "GET /3 HTTP/1.1\r\nHost: a\r\nA: b\r\nConnection: close\r\n\r\n"),
      3, 3},
@@ -351,8 +354,11 @@ static const struct bad_case {
      HTTP1_OK, HTTP1_TWO_FRAMINGS},
     {SLICE("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"), HTTP1_OK,
      HTTP1_BAD_CODING},
+/* The blank is no part of the value; this version takes it for one, and would read until the end. */
+#if HAS_RAW
     {SLICE("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked \r\n\r\n0\r\n\r\n"), HTTP1_OK,
      HTTP1_BAD_CODING},
+#endif
     {SLICE("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), HTTP1_OK,
      HTTP1_BAD_CODING},
     {SLICE("GET / HTTP/1.1\r\n\r\n"), HTTP1_OK, HTTP1_BAD_HOST},
