@@ -9,6 +9,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=tests/docker/daemon.sh
 . tests/docker/daemon.sh
+# shellcheck source=tests/docker/shared.sh
+. tests/docker/shared.sh
 
 # Without a daemon all of it moves into a network of its own, and starts one there.
 if [ -z "${OWN_NETWORK:-}" ] && ! docker info >/dev/null 2>&1; then
@@ -283,6 +285,7 @@ test_requests "$two" "the other"
 test_scaling
 test_lost_replica
 test_drain
+test_shared
 test_no_crash
 test_alone
 echo "$passed passed, $failed failed"
