@@ -246,9 +246,6 @@ static void on_mail_message(void *ctx, struct message *m)
     case FLEET_MAIL_BREAKER:
         say_breaker(f, (const struct fleet_purge *)(void *)m);
         break;
-    case FLEET_MAIL_STOP:
-        f->is_stopping = true;
-        break;
     }
     free(m);
 }
@@ -258,6 +255,7 @@ static void on_mail(uv_poll_t *p, int status, int events)
     (void)status, (void)events;
     struct fleet *f = p->data;
     mailbox_drain(f->mailbox, on_mail_message, f, 256);
+    f->is_stopping |= mailbox_is_over(f->mailbox);
 }
 
 static void free_mail(struct message *m)
@@ -460,25 +458,13 @@ void fleet_set_workers(struct fleet *f, struct worker *const *workers, unsigned 
     atomic_store_explicit(&f->workers, workers, memory_order_release);
 }
 
-/* What the thread has not received any more. */
-static void on_late_message(void *ctx, struct message *m)
-{
-    if (m->type == FLEET_MAIL_PURGE)
-        fleet_refuse_purge(ctx, (struct fleet_purge *)(void *)m);
-    else
-        free(m);
-}
-
 void fleet_stop(struct fleet *f)
 {
-    struct message *m = f && f->is_running ? calloc(1, sizeof(*m)) : NULL;
-    if (!m || !send_mail(f, m, FLEET_MAIL_STOP))
+    if (!f || !f->is_running)
         return;
+    mailbox_close(f->mailbox); /* what it has taken is done first */
     pthread_join(f->thread, NULL);
     f->is_running = false;
-    mailbox_close(f->mailbox);
-    while (mailbox_drain(f->mailbox, on_late_message, f, 256) > 0)
-        ;
     CHECK(uv_loop_close(&f->loop) == 0);
 }
 

@@ -12,9 +12,9 @@
  * What is promised of purges. A purge is complete when every node has carried it out and every gateway that
  * listened there has said that it has dropped what it had in memory; or has had `trust` to do so in vain, for
  * by then it believes its memory no more. So: after a purge that was reported as complete, a gateway that
- * hears the nodes serves nothing older, and one that is cut off does so for `trust` at most, counted from
- * when it last heard them. A purge that a node did not get is reported as partial; the node then begins empty
- * when it comes back.
+ * hears the nodes serves nothing older, and one that is cut off does so for `trust` at most: what it had in
+ * memory, from when it last heard them on; what it has fetched since, from then on. A purge that a node did
+ * not get is reported as partial; the node then begins empty when it comes back.
  *
  * How that is kept. An object in memory has a mark: of which node it is, of which session of this gateway
  * with that node, and when it was read. It is believed while the session lasts and was verified (by a PING

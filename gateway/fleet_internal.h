@@ -19,7 +19,7 @@
     (80 * 1024) /* bytes of an announcement: a URL (max_head: 64 KB) and what stands before it */
 #define FLEET_ADDRESS 64
 
-enum fleet_message { FLEET_MAIL_PURGE, FLEET_MAIL_ADDRESS, FLEET_MAIL_BREAKER, FLEET_MAIL_STOP };
+enum fleet_message { FLEET_MAIL_PURGE, FLEET_MAIL_ADDRESS, FLEET_MAIL_BREAKER };
 
 /* A purge that is under way. */
 struct fleet_task {

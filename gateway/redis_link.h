@@ -12,9 +12,9 @@
  *
  * The link looks after itself. It connects, says who it is (AUTH, SELECT), and is up when the node has
  * answered a PING. It goes down when the connection ends, when nothing has been answered for DEADLINE while
- * something was asked, or when a reply makes no sense; then it tries again, after 50 ms at first and 250 ms at
- * last, each time give or take a half. While it is down, commands are refused at once: a node that
- * is dead or stalled costs a request nothing but for those that were under way.
+ * something was asked, or when a reply makes no sense; then it tries again, after 50 ms at first and 250 ms
+ * at last, each time give or take a half. While it is down, commands are refused at once: a node that is dead
+ * or stalled costs a request nothing but for those that were under way.
  *
  * A link with channels subscribes to them instead, and is up when the node has confirmed all. It takes no
  * commands, hears messages, and asks the node every PING_MS whether it is there: what was published before an

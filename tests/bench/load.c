@@ -14,7 +14,8 @@
  * An answer is good when its status is 200, its Content-Length is --expect and its bytes are the pattern
  * (pattern.h) with nothing after them; with --refused, when its status is 429 and it has as many bytes as it
  * says, whichever. Anything else is an error: the connection is replaced and the request
- * not repeated. With --keys requests go round N targets, which differ in their query. Prints one line of JSON.
+ * not repeated. With --keys requests go round N targets, which differ in their query. Prints one line of
+ * JSON.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -372,18 +373,12 @@ static void hold(void)
 static struct options parse(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"port", required_argument, NULL, 'p'},
-        {"path", required_argument, NULL, 'u'},
-        {"expect", required_argument, NULL, 'e'},
-        {"connections", required_argument, NULL, 'c'},
-        {"requests", required_argument, NULL, 'n'},
-        {"post", required_argument, NULL, 'd'},
-        {"rate", required_argument, NULL, 'r'},
-        {"close", no_argument, NULL, 'x'},
-        {"hold", no_argument, NULL, 'h'},
-        {"refused", no_argument, NULL, 'f'},
-        {"keys", required_argument, NULL, 'k'},
-        {NULL, 0, NULL, 0},
+        {"port", required_argument, NULL, 'p'},     {"path", required_argument, NULL, 'u'},
+        {"expect", required_argument, NULL, 'e'},   {"connections", required_argument, NULL, 'c'},
+        {"requests", required_argument, NULL, 'n'}, {"post", required_argument, NULL, 'd'},
+        {"rate", required_argument, NULL, 'r'},     {"close", no_argument, NULL, 'x'},
+        {"hold", no_argument, NULL, 'h'},           {"refused", no_argument, NULL, 'f'},
+        {"keys", required_argument, NULL, 'k'},     {NULL, 0, NULL, 0},
     };
     struct options o = {.path = "/b/128", .expect = 128, .requests = 10000, .connections = 64};
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
@@ -427,7 +422,8 @@ static void build_head(struct load *l)
     l->head_len = (size_t)snprintf(
         l->head, sizeof(l->head),
         "%s %s%s HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: load\r\nAccept: */*\r\n%s%s\r\n",
-        l->o.has_post ? "POST" : "GET", l->o.path, l->o.keys ? KEY : "", length, l->o.is_close ? "Connection: close\r\n" : "");
+        l->o.has_post ? "POST" : "GET", l->o.path, l->o.keys ? KEY : "", length,
+        l->o.is_close ? "Connection: close\r\n" : "");
     l->key = l->o.keys ? strstr(l->head, KEY) + 1 : NULL;
     if (l->head_len >= sizeof(l->head)) {
         fprintf(stderr, "load: the path is too long\n");

@@ -5,16 +5,18 @@ links break, and a checker that knows what may have been read when.
 
 What is promised. A purge of key K is *acknowledged* when it was answered with 200 and "complete":true. Let it have been
 sent at time p0 and its answer have been received at p1, and let the origin's version of K have been V at p0. Then each
-read of K that is sent at r0 >= p1 gives V or a later one, except through a gateway that has lately been cut off: a
-gateway of which a link to a node was cut at a time c (silently, or so that it was told) with
+read of K that is sent at r0 >= p1 gives V or a later one, except through a gateway that is cut off, or has been lately: a
+gateway of which a link to a node was cut at a time c <= r1 (silently, or so that it was told), where r1 is when the read's
+answer was received, and either
 
-    c <= r1   and   r0 <= c + TRUST + EPSILON
+    r0 <= c + TRUST + EPSILON                            what it had in memory when it was cut off; or
+    r0 <= p1 + TRUST + EPSILON and r0 <= m + EPSILON     what it has fetched since then, before the purge,
 
-where r1 is when the read's answer was received. So a link's cut excuses for TRUST after it happened, however long it
-lasts: a gateway that is still cut off after that may not use what it has in memory, and one that is back may not have
-missed anything. TRUST is the option `trust` of the section redis, 3 s here; EPSILON is 0.5 s for timers and the
-scheduler of a machine with two busy cores (2 s with sanitizers). A cut excuses only reads; a purge that cannot reach a
-gateway must not be acknowledged as complete unless that gateway has by then given up its memory.
+m being when its links were mended. So a gateway that is cut off gives what was purged for TRUST at most, after the cut or
+after the purge, and one that is back has missed nothing. TRUST is the option `trust` of the section redis, 3 s here; EPSILON is
+0.5 s for timers, new connections and the scheduler of a machine with two busy cores (2 s with sanitizers). A cut excuses only
+reads; a purge that cannot reach a gateway must not be acknowledged as complete unless that gateway has by then given up its
+memory.
 
 No read may fail, cut off or not, and none may give a version that the origin did not have by r1.
 
@@ -49,14 +51,25 @@ Cut = collections.namedtuple("Cut", "at gateway")
 Mend = collections.namedtuple("Mend", "at gateway how")
 
 
+def is_excused(read, purge, cuts, mends, trust):
+    """By the cuts and mends of its gateway. PURGE: the first that the read is held to and does not meet."""
+    for at in (at for at in cuts if at <= read.end):
+        mended = next((m for m in mends if m >= at), float("inf"))
+        if read.begin <= at + trust or read.begin <= min(purge.end + trust, mended + EPSILON):
+            return True
+    return False
+
+
 def check_history(history, trust=TRUST + EPSILON):
     """What is wrong with it, as texts; and how many reads were held to a purge, and how many excused."""
-    cuts = collections.defaultdict(list)
+    cuts, mends = collections.defaultdict(list), collections.defaultdict(list)
     raises = collections.defaultdict(list)
     purges = collections.defaultdict(list)  # by key: (end, the highest floor of those that ended by then, which)
     for entry in history:
         if isinstance(entry, Cut):
             cuts[entry.gateway].append(entry.at)
+        elif isinstance(entry, Mend):
+            mends[entry.gateway].append(entry.at)
         elif isinstance(entry, Raise):
             raises[entry.key].append((entry.version, entry.at))
     for entry in sorted((e for e in history if isinstance(e, Purge) and e.complete), key=lambda e: e.end):
@@ -76,7 +89,8 @@ def check_history(history, trust=TRUST + EPSILON):
         _, floor, purge = kept[i - 1]
         if read.version >= floor:
             held += 1
-        elif any(at <= read.end and read.begin <= at + trust for at in cuts[read.gateway]):
+        elif is_excused(read, next(p for _, f, p in kept if f > read.version), cuts[read.gateway],
+                        sorted(mends[read.gateway]), trust):
             excused += 1
         else:
             near = [round(read.begin - at, 3) for at in cuts[read.gateway] if at <= read.end]
@@ -110,9 +124,10 @@ def told(history, read, seconds=6):
 # ---- the checker's own tests -----------------------------------------------------------------------------------------
 
 
-def history_of(*reads, cuts=(), complete=True):
+def history_of(*reads, cuts=(), mends=(), complete=True):
     """The origin goes to version 1 at 10; a purge goes from 11 to 12."""
-    return [Raise("k", 1, 10.0), Purge(11.0, 12.0, 0, {"k": 1}, complete, "url"), *(Cut(at, 1) for at in cuts), *reads]
+    return [Raise("k", 1, 10.0), Purge(11.0, 12.0, 0, {"k": 1}, complete, "url"), *(Cut(at, 1) for at in cuts),
+            *(Mend(at, 1, "") for at in mends), *reads]
 
 
 def read_at(begin, version, end=None, gateway=1, key="k"):
@@ -126,6 +141,8 @@ def test_checker_refuses_bad_histories(_):
             ("stale, and right before and after", history_of(read_at(12.5, 1), read_at(13.0, 0), read_at(13.5, 1))),
             ("another gateway was cut off", history_of(read_at(13.0, 0, gateway=2), cuts=[12.5])),
             ("cut off too long ago", history_of(read_at(20.0, 0), cuts=[20 - TRUST - EPSILON - 0.01])),
+            ("mended too long ago", history_of(read_at(13.5 + EPSILON, 0), cuts=[5.0], mends=[13.4])),
+            ("cut off all the time, purged too long ago", history_of(read_at(12.1 + TRUST + EPSILON, 0), cuts=[5.0])),
             ("cut off afterwards", history_of(read_at(13.0, 0, end=13.1), cuts=[13.2])),
             ("from the future", history_of(read_at(8.0, 1))),
             ("never had it", history_of(read_at(20.0, 2))),
@@ -144,6 +161,8 @@ def test_checker_accepts_good_histories(_):
             ("a purge that was not complete", history_of(read_at(13.0, 0), complete=False)),
             ("another key", history_of(read_at(13.0, 0, key="other"))),
             ("cut off", history_of(read_at(13.0, 0), cuts=[12.5])),
+            ("fetched while cut off", history_of(read_at(11.9 + TRUST, 0), cuts=[5.0])),
+            ("fetched while cut off, and just mended", history_of(read_at(13.5, 0), cuts=[5.0], mends=[13.4])),
             ("just cut off", history_of(read_at(13.0, 0, end=13.1), cuts=[13.05])),
             ("cut off, at the last moment", history_of(read_at(20.0, 0), cuts=[20 - TRUST - EPSILON + 0.01]))):
         wrong, _, _ = check_history(history)
