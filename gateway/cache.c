@@ -216,6 +216,8 @@ static void rebase(struct slice *s, struct slice old, const char *new)
 /* An exchange that may outlive its client has a copy of what it needs of the request. */
 bool cache_own_request(struct exchange *x)
 {
+    if (x->caching.owns_request)
+        return true;
     struct http_field *at = arena_alloc(&x->arena, (x->fields.n + 1) * sizeof(*at));
     bool ok = at != NULL;
     for (size_t i = 0; ok && i < x->fields.n; i++) {
@@ -232,13 +234,17 @@ bool cache_own_request(struct exchange *x)
     if (ok)
         x->fields.at = at;
     x->record.method = slice_of(http_method_name(x->record.method_kind));
-    return ok;
+    return x->caching.owns_request = ok;
 }
 
 /* Nobody has it: ask the backend. */
 static enum step_result fetch(struct exchange *x)
 {
     struct caching *c = &x->caching;
+    if (!cache_own_request(x)) {
+        exchange_fail(x, REASON_OVERLOADED);
+        return STEP_REPLY;
+    }
     if (!c->stale && !c->is_part)
         cache_part_use_prefix(x);
     c->fetches = true;
@@ -265,10 +271,6 @@ static enum step_result lead(struct exchange *x)
     if (o && cached_of(o)->kind == CACHED_ANSWER && use_of(x, o) == HTTP_CACHE_FRESH)
         return land_stored(x, o);
     object_put(o);
-    if (!cache_own_request(x)) {
-        exchange_fail(x, REASON_OVERLOADED);
-        return STEP_REPLY;
-    }
     return !c->is_part && cache_share_ask(x, true) ? STEP_PARK : fetch(x);
 }
 

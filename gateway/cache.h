@@ -62,6 +62,7 @@ struct caching {
     struct purge_wait *purge;  /* of the method PURGE */
     struct cache_share *share; /* with other gateways; in the arena, NULL until it is needed */
     unsigned rounds;           /* how often it has looked again because another's look has ended */
+    bool owns_request;         /* has its own copy of what it needs of it */
     bool is_refused;           /* what is stored is not new enough for the request */
     bool fetches;              /* asks the backend for the cache */
     bool refreshes;            /* and not for its client, who has an answer */
@@ -102,6 +103,10 @@ MUST_USE bool cache_rescue(struct exchange *x, enum reason reason);
 
 /* The request has failed for good. */
 void cache_lost(struct exchange *x, enum reason reason);
+
+/* An exchange that may outlive its client gets a copy of what it needs of the request, once. False: memory is
+ * short. */
+MUST_USE bool cache_own_request(struct exchange *x);
 
 /* The exchange is needed although its client is not there any more. */
 bool cache_goes_on(const struct exchange *x);

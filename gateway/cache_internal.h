@@ -32,10 +32,6 @@ void cache_hold(struct object **place, struct object *o);
 /* Reply with O; takes the reference. */
 enum step_result cache_serve(struct exchange *x, struct object *o, enum cache_status status);
 
-/* An exchange that may outlive its client gets a copy of what it needs of the request. False: memory is
- * short. */
-MUST_USE bool cache_own_request(struct exchange *x);
-
 /* Put O into memory, as read now. False: it was purged meanwhile. */
 bool cache_put(struct exchange *x, struct object *o);
 

@@ -223,7 +223,7 @@ void exchange_end_orphans(struct worker *w)
 
 void exchange_end(struct exchange *x, bool complete)
 {
-    bool goes_on = cache_goes_on(x);
+    bool goes_on = cache_goes_on(x) && cache_own_request(x);
     undo_steps(x, true, !goes_on);
     complete_record(x, complete);
     worker_record(x->worker, &x->record, x->use->snapshot->conf);

@@ -65,16 +65,17 @@ static char *put_number(char *at, char type, size_t n)
 {
     char digits[20];
     size_t i = sizeof(digits);
-    do {
-        digits[--i] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n > 0);
     *at++ = type;
-    while (i < sizeof(digits))
-        *at++ = digits[i++];
-    *at++ = '\r';
-    *at++ = '\n';
-    return at;
+    if (n < 10) { /* most words are short */
+        *at++ = (char)('0' + n);
+    } else {
+        for (; n > 0; n /= 10)
+            digits[--i] = (char)('0' + n % 10);
+        memcpy(at, digits + i, sizeof(digits) - i);
+        at += sizeof(digits) - i;
+    }
+    memcpy(at, "\r\n", 2);
+    return at + 2;
 }
 
 bool redis_output_add(struct redis_output *o, const struct redis_command *c)

@@ -6,10 +6,11 @@ another's without need.
 Ends with a line of counts.
 """
 
+import socket
 import threading
 import time
 
-from harness import SANITIZED, WAIT, Ask, Crowd, Fleet, Reply, crowd, http, run, tally, wait_for
+from harness import HOST, SANITIZED, WAIT, Ask, Crowd, Fleet, Reply, crowd, http, run, tally, wait_for
 
 FRESH = "Cache-Control: max-age=3600"
 NOT_KEPT = "Cache-Control: no-store"
@@ -84,6 +85,29 @@ def test_who_fetches_is_killed(binary):
         last = max(a.seconds for a in answers)
         assert last < LOCK_TTL + 2 + SLACK, "the last waited for %.1f s" % last
         return "the last after %.1f s" % last
+
+
+def test_who_waits_for_another_gateway_leaves(binary):
+    """Its followers wait on. The gateway that fetches dies, and the request of the one that has left is sent for them."""
+    with Fleet(binary, SHARED) as fleet:
+        first, second, _ = fleet.gateways
+        probes = []
+
+        def script(request):
+            probes.append(request.fields.get("x-probe"))
+            return Reply(b"body", FRESH, delay=0.1 if fleet.origin.asked["/left"] > 1 else 300)
+        fleet.origin.script = script
+        Crowd([Ask(first.port, "/left", "X-Probe: first")]).go()
+        wait_for(lambda: fleet.origin.asked["/left"] == 1, "the fetch")
+        leaving = socket.create_connection(("127.0.0.1", second.port), timeout=WAIT)
+        leaving.sendall(b"GET /left HTTP/1.1\r\nHost: %s\r\nX-Probe: it has left\r\n\r\n" % HOST.encode())
+        wait_for(lambda: second.cache("flights") == 1, "it waits")
+        followers = Crowd([Ask(second.port, "/left", "X-Probe: follower") for _ in range(10)]).go()
+        wait_for(lambda: second.cache("collapsed") == 10, "others follow it")
+        leaving.close()
+        first.kill()
+        check_all(followers.answers(LOCK_TTL + SLACK + 5), b"body")
+        assert probes == ["first", "it has left"], probes
 
 
 def bounded(answers, seconds, what):
