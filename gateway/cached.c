@@ -115,6 +115,30 @@ struct object *cached_new(struct object_store *store, const struct cached_parts 
     return o;
 }
 
+struct object *cached_with_body(struct object_store *store, const struct object *o, struct object_body *body)
+{
+    const struct cached *c = cached_of(o);
+    const struct cached_parts parts = {.kind = c->kind,
+                                       .version = c->version,
+                                       .key = o->key,
+                                       .status = c->status,
+                                       .first = c->first,
+                                       .total = c->total,
+                                       .life = c->life,
+                                       .answered_ms = c->validators.date_s * 1000,
+                                       .fields = c->fields,
+                                       .vary = c->vary,
+                                       .variant = c->variant,
+                                       .body = body,
+                                       .since = o->since};
+    struct object *whole = cached_new(store, &parts);
+    if (!whole)
+        return NULL;
+    object_set_note(whole, object_note(o));
+    atomic_store_explicit(&whole->is_stale, object_is_stale(o), memory_order_relaxed);
+    return whole;
+}
+
 /* ---- fields ---- */
 
 struct http_fields cached_without(struct http_fields fields, struct slice name, struct http_field *out)

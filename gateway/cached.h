@@ -49,6 +49,10 @@ struct cached_parts {
 
 MUST_USE struct object *cached_new(struct object_store *store, const struct cached_parts *parts);
 
+/* O, of which only this is known, with BODY. As cached_new; its mark is O's, too. */
+MUST_USE struct object *cached_with_body(struct object_store *store, const struct object *o,
+                                         struct object_body *body);
+
 /* The tags that FIELDS name, each once; TAGS has OBJECT_TAGS_MAX places. How many. */
 size_t cached_tags(struct http_fields fields, struct slice *tags);
 

@@ -4,6 +4,9 @@
  *     "tge" VERSION | kind, flags, status, counts, times, lengths | key | vary | variant
  *         | lengths of each field's name and value | names and values | body | checksum
  *
+ * In the place of a body in pieces stand the size of a piece, and length and checksum of each. The last piece
+ * is what is left.
+ *
  * Everything in front of the body has a fixed place or a length in the head, so that it is known whether all
  * lies within the bytes before any of it is looked at. The texts of all fields lie together: that they hold
  * no control bytes is seen in one run over them.
@@ -23,6 +26,9 @@
 #define MAGIC    "tge\x01" /* the last one is the version */
 #define SUM_LEN  8
 #define LENS_LEN 4 /* of a field */
+
+#define PIECE_LEN 12 /* of one in the table */
+#define TABLE_LEN 4  /* of what is in front of them */
 
 /* Where things are in the head. */
 enum {
@@ -48,7 +54,7 @@ enum {
     HEAD_LEN = 92
 };
 
-enum { HAS_BODY = 1, IS_PACKED = 2 };
+enum { HAS_BODY = 1, IS_PACKED = 2, IN_PIECES = 4 };
 
 #define LIFE_FLAGS                                                                                           \
     (LIFE_VALIDATE | LIFE_NEVER_STALE | LIFE_ORIGIN_SWR | LIFE_ORIGIN_SIE | LIFE_MUST_REVALIDATE)
@@ -175,6 +181,18 @@ static bool may_pay(const struct cached *c, const struct object_body *body)
            (!type || !is_packed_type(slice_trim(type->value)));
 }
 
+/* The LEN bytes at P to AT, compressed, if that pays: less than LEN. 0: it does not. */
+static size_t pack(char *at, const char *p, size_t len, const struct entry_options *opt)
+{
+    size_t n = ZSTD_compressCCtx(opt->packer->c, at, len - len / PACK_PART, p, len, PACK_LEVEL);
+    return ZSTD_isError(n) ? 0 : n;
+}
+
+static bool is_to_be_packed(const struct object *o, const struct entry_options *opt)
+{
+    return opt->compress == CACHE_COMPRESS_ZSTD && opt->packer && may_pay(cached_of(o), o->body);
+}
+
 /* The body at AT, compressed if that pays; its length there. */
 static size_t put_body(char *at, const struct object *o, const struct entry_options *opt, bool *is_packed)
 {
@@ -182,21 +200,18 @@ static size_t put_body(char *at, const struct object *o, const struct entry_opti
     *is_packed = false;
     if (!body || body->cap == 0)
         return 0;
-    if (opt->compress == CACHE_COMPRESS_ZSTD && opt->packer && may_pay(cached_of(o), body)) {
-        size_t max = body->cap - body->cap / PACK_PART;
-        size_t n = ZSTD_compressCCtx(opt->packer->c, at, max, body->bytes, body->cap, PACK_LEVEL);
-        *is_packed = !ZSTD_isError(n);
-        if (*is_packed)
-            return n;
-    }
+    size_t n = is_to_be_packed(o, opt) ? pack(at, body->bytes, body->cap, opt) : 0;
+    *is_packed = n > 0;
+    if (*is_packed)
+        return n;
     memcpy(at, body->bytes, body->cap);
     return body->cap;
 }
 
-/* OUT has room for what the body is said to be. False: it is not that. */
-static bool unpack(const struct entry *e, ZSTD_DCtx *d, char *out)
+/* OUT has room for the LEN bytes that S is said to be. False: it is not that. */
+static bool unpack(struct slice s, ZSTD_DCtx *d, char *out, size_t len)
 {
-    return ZSTD_decompressDCtx(d, out, (size_t)e->body_len, e->body.p, e->body.len) == e->body_len;
+    return ZSTD_decompressDCtx(d, out, len, s.p, s.len) == len;
 }
 
 /* One frame, of what length it says itself. */
@@ -204,6 +219,76 @@ static bool is_frame(struct slice s, uint64_t len)
 {
     return s.len >= 4 && get32(s.p) == FRAME_MAGIC && ZSTD_getFrameContentSize(s.p, s.len) == len &&
            ZSTD_findFrameCompressedSize(s.p, s.len) == s.len;
+}
+
+/* ---- pieces ---- */
+
+size_t entry_pieces(uint64_t len)
+{
+    return len > ENTRY_PIECE ? (size_t)((len + ENTRY_PIECE - 1) / ENTRY_PIECE) : 0;
+}
+
+/* Of piece I of a body of LEN bytes. */
+static size_t piece_len(uint64_t len, size_t i)
+{
+    uint64_t left = len - (uint64_t)i * ENTRY_PIECE;
+    return left < ENTRY_PIECE ? (size_t)left : ENTRY_PIECE;
+}
+
+struct slice entry_piece_encode(const struct object *o, size_t i, const struct entry_options *opt,
+                                char *space, struct entry_piece *piece)
+{
+    struct slice s = {o->body->bytes + i * ENTRY_PIECE, piece_len(o->body->cap, i)};
+    size_t n = space && is_to_be_packed(o, opt) ? pack(space, s.p, s.len, opt) : 0;
+    if (n > 0)
+        s = (struct slice){space, n};
+    *piece = (struct entry_piece){(uint32_t)s.len, hash_bytes(s.p, s.len, 0)};
+    return s;
+}
+
+bool entry_piece_decode(const struct entry_piece *piece, size_t i, struct slice bytes,
+                        struct entry_packer *packer, struct object_body *body)
+{
+    size_t len = piece_len(body->cap, i);
+    char *at = body->bytes + i * ENTRY_PIECE;
+    if (bytes.len != piece->len || hash_bytes(bytes.p, bytes.len, 0) != piece->sum)
+        return false;
+    if (bytes.len < len)
+        return packer && is_frame(bytes, len) && unpack(bytes, packer->d, at, len);
+    memcpy(at, bytes.p, len);
+    return true;
+}
+
+static size_t put_table(char *at, const struct object *o, const struct entry_piece *pieces)
+{
+    size_t n = entry_pieces(o->body->cap);
+    put32(at, ENTRY_PIECE);
+    at += TABLE_LEN;
+    for (size_t i = 0; i < n; i++, at += PIECE_LEN) {
+        put32(at, pieces[i].len);
+        put64(at + 4, pieces[i].sum);
+    }
+    return TABLE_LEN + n * PIECE_LEN;
+}
+
+struct entry_piece entry_piece_of(const struct entry *e, size_t i)
+{
+    const char *at = e->body.p + TABLE_LEN + i * PIECE_LEN;
+    return (struct entry_piece){get32(at), get64(at + 4)};
+}
+
+/* A piece for all of the body, none longer than what it is of. */
+static bool is_table(const struct entry *e)
+{
+    size_t n = entry_pieces(e->body_len);
+    if (n == 0 || e->body.len != TABLE_LEN + n * PIECE_LEN || get32(e->body.p) != ENTRY_PIECE)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t len = entry_piece_of(e, i).len;
+        if (len == 0 || len > piece_len(e->body_len, i))
+            return false;
+    }
+    return true;
 }
 
 /* ---- encoding ---- */
@@ -223,11 +308,22 @@ static size_t text_len(struct http_fields fields)
     return n;
 }
 
-size_t entry_size_max(const struct object *o)
+/* Beside the body. */
+static size_t size_of_rest(const struct object *o)
 {
     const struct cached *c = cached_of(o);
     return HEAD_LEN + o->key.text.len + c->vary.len + c->variant.len + c->fields.n * LENS_LEN +
-           text_len(c->fields) + (o->body ? o->body->cap : 0) + SUM_LEN;
+           text_len(c->fields) + SUM_LEN;
+}
+
+size_t entry_size_max(const struct object *o)
+{
+    return size_of_rest(o) + (o->body ? o->body->cap : 0);
+}
+
+size_t entry_size_in_pieces(const struct object *o)
+{
+    return size_of_rest(o) + TABLE_LEN + (o->body ? entry_pieces(o->body->cap) : 0) * PIECE_LEN;
 }
 
 static bool is_for_others(const struct object *o)
@@ -301,18 +397,19 @@ static void put_head(char *head, const struct object *o, int64_t now_ms)
 bool entry_encode(const struct object *o, const struct entry_options *opt, struct buf *out)
 {
     const struct cached *c = cached_of(o);
-    bool is_packed;
+    bool is_packed = false, in_pieces = opt->pieces && o->body && entry_pieces(o->body->cap) > 0;
     if (!is_for_others(o))
         return false;
-    out->failed |= entry_size_max(o) > out->cap - out->len;
+    out->failed |= (in_pieces ? entry_size_in_pieces(o) : entry_size_max(o)) > out->cap - out->len;
     if (out->failed)
         return false;
     char *head = out->p + out->len;
     put_head(head, o, opt->now_ms);
     char *at = put(put(put(head + HEAD_LEN, o->key.text), c->vary), c->variant);
     at = put_fields(at, c->fields);
-    size_t stored = put_body(at, o, opt, &is_packed);
-    head[AT_FLAGS] = (char)((o->body ? HAS_BODY : 0) | (is_packed ? IS_PACKED : 0));
+    size_t stored = in_pieces ? put_table(at, o, opt->pieces) : put_body(at, o, opt, &is_packed);
+    head[AT_FLAGS] =
+        (char)((o->body ? HAS_BODY : 0) | (is_packed ? IS_PACKED : 0) | (in_pieces ? IN_PIECES : 0));
     put32(head + AT_STORED_LEN, (uint32_t)stored);
     at += stored;
     put64(at, hash_bytes(head, (size_t)(at - head), 0));
@@ -402,6 +499,8 @@ static bool is_sound(const struct entry *e)
         return false;
     if (e->kind != CACHED_ANSWER && (e->has_body || e->fields.n > 0))
         return false;
+    if (e->in_pieces)
+        return e->has_body && !e->is_packed && is_table(e);
     if (e->is_packed)
         return e->has_body && is_frame(e->body, e->body_len);
     return e->body.len == e->body_len && (e->has_body || e->body_len == 0);
@@ -416,7 +515,8 @@ bool entry_decode(struct slice bytes, struct entry *out)
     uint32_t key = get32(head + AT_KEY_LEN), vary = get32(head + AT_VARY_LEN),
              variant = get32(head + AT_VARIANT_LEN), nfields = get32(head + AT_NFIELDS),
              text = get32(head + AT_TEXT_LEN), stored = get32(head + AT_STORED_LEN);
-    if (kind > CACHED_NOTHING || (flags & ~(HAS_BODY | IS_PACKED)) || nfields > CACHED_FIELDS_MAX ||
+    if (kind > CACHED_NOTHING || (flags & ~(HAS_BODY | IS_PACKED | IN_PIECES)) ||
+        nfields > CACHED_FIELDS_MAX ||
         (uint64_t)HEAD_LEN + key + vary + variant + (uint64_t)nfields * LENS_LEN + text + stored + SUM_LEN !=
             bytes.len)
         return false;
@@ -432,6 +532,7 @@ bool entry_decode(struct slice bytes, struct entry *out)
     out->body_len = get32(head + AT_BODY_LEN);
     out->has_body = flags & HAS_BODY;
     out->is_packed = flags & IS_PACKED;
+    out->in_pieces = flags & IN_PIECES;
     return get_times(head, out) && get_fields(lens, nfields, fields, out) && is_sound(out);
 }
 
@@ -444,7 +545,7 @@ static struct object_body *body_of(const struct entry *e, const struct entry_con
         return NULL;
     if (!e->is_packed && e->body.len > 0)
         memcpy(body->bytes, e->body.p, e->body.len);
-    if (!e->is_packed || unpack(e, ctx->packer->d, body->bytes))
+    if (!e->is_packed || unpack(e->body, ctx->packer->d, body->bytes, (size_t)e->body_len))
         return body;
     object_body_put(body);
     return NULL;
@@ -463,7 +564,7 @@ struct object *entry_to_object(const struct entry *e, const struct entry_context
     struct object_body *body = NULL;
     if (e->key.group_len != ctx->key.group_len || !slice_eq(e->key.text, ctx->key.text) ||
         e->body_len > ctx->body_max || (e->is_packed && !ctx->packer) ||
-        (e->has_body && !(body = body_of(e, ctx))))
+        (e->has_body && !e->in_pieces && !(body = body_of(e, ctx))))
         return NULL;
     struct cached_parts parts = {.kind = e->kind,
                                  .key = ctx->key,

@@ -5,8 +5,8 @@
  * between them is looked at.
  *
  * What has to hold: nothing behind the bytes is read; what is accepted lies within them, is an answer or a
- * note as the cache stores them, and has a body of the length it says, whatever is packed in it; what is made
- * of it is encoded to the same again.
+ * note as the cache stores them, and has a body of the length it says, whatever is packed in it, or a table
+ * of its pieces; what is made of it is encoded to the same again. The bytes as a piece stay within its place.
  */
 #include "gateway/entry.h"
 
@@ -16,7 +16,7 @@
 #include "lib/hash.h"
 
 #define NOW_MS   INT64_C(1795000000000)
-#define BODY_MAX 65536
+#define BODY_MAX (256 << 10)
 #define SUM      8
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -30,7 +30,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     struct err err = {0};
     (void)argc;
     (void)argv;
-    store = object_store_new(&(struct object_store_setup){.size = 1 << 20, .secret = 3}, &err);
+    store = object_store_new(&(struct object_store_setup){.size = 4 << 20, .secret = 3}, &err);
     packer = entry_packer_new();
     CHECK(store && packer);
     return 0;
@@ -67,7 +67,10 @@ static void check_entry(const struct entry *e, struct slice bytes)
     for (; slice_next_token(&names, &name); n++)
         CHECK(http_is_token(name));
     CHECK(n <= CACHE_VARY_MAX && e->age_ms >= 0 && e->life.lifetime_ms >= 0);
-    CHECK(e->is_packed || e->body_len == e->body.len);
+    CHECK(e->is_packed || e->in_pieces || e->body_len == e->body.len);
+    CHECK(!e->in_pieces || (entry_pieces(e->body_len) > 1 && e->kind == CACHED_ANSWER && !e->is_packed));
+    for (size_t i = 0; e->in_pieces && i < entry_pieces(e->body_len); i++)
+        CHECK(entry_piece_of(e, i).len > 0 && entry_piece_of(e, i).len <= ENTRY_PIECE);
     switch (e->kind) {
     case CACHED_ANSWER:
         CHECK(e->status >= 200 && e->status <= 599 && e->status != 206 && e->status != 304);
@@ -101,23 +104,70 @@ static void check_same(const struct entry *a, const struct entry *b)
     CHECK(a->has_body == b->has_body && a->body_len == b->body_len);
 }
 
-static void check_object(const struct entry *e, const struct object *o, bool compress)
+static void check_same_pieces(const struct entry *a, const struct entry *b)
+{
+    CHECK(a->in_pieces == b->in_pieces);
+    CHECK(!a->in_pieces || slice_eq(a->body, b->body));
+}
+
+static void check_object(const struct entry *e, const struct object *o, const struct entry_options *opt)
 {
     struct entry again;
     struct buf b;
     CHECK(!o->body == !e->has_body && (!o->body || o->body->cap == e->body_len));
-    char *p = malloc(entry_size_max(o));
+    size_t size = e->in_pieces ? entry_size_in_pieces(o) : entry_size_max(o);
+    char *p = malloc(size);
     CHECK(p);
-    buf_init(&b, p, entry_size_max(o));
-    const struct entry_options opt = {
-        .compress = compress ? CACHE_COMPRESS_ZSTD : CACHE_COMPRESS_OFF, .packer = packer, .now_ms = NOW_MS};
-    if (entry_encode(o, &opt, &b)) {
+    buf_init(&b, p, size);
+    if (entry_encode(o, opt, &b)) {
         CHECK(entry_decode(buf_slice(&b), &again));
         check_same(e, &again);
+        check_same_pieces(e, &again);
     } else {
         CHECK(!b.failed && cached_of(o)->fields.n > CACHED_FIELDS_MAX);
     }
     free(p);
+}
+
+/* O, made of E, with a body that is what the table says as far as its length goes. */
+static struct object *with_body(const struct entry *e, struct object *o, struct entry_piece *pieces)
+{
+    CHECK(!o->body);
+    struct object_body *body = object_body_new(store, &o->key, (size_t)e->body_len);
+    struct object *whole = body ? cached_with_body(store, o, body) : NULL;
+    CHECK(whole);
+    object_body_put(body);
+    object_put(o);
+    for (size_t i = 0; i < entry_pieces(e->body_len); i++)
+        pieces[i] = entry_piece_of(e, i);
+    return whole;
+}
+
+static void check_entry_again(const struct entry *e, struct object *o, bool compress)
+{
+    struct entry_piece pieces[BODY_MAX / ENTRY_PIECE + 1];
+    struct entry_options opt = {
+        .compress = compress ? CACHE_COMPRESS_ZSTD : CACHE_COMPRESS_OFF, .packer = packer, .now_ms = NOW_MS};
+    if (e->in_pieces) {
+        o = with_body(e, o, pieces);
+        opt.pieces = pieces;
+    }
+    check_object(e, o, &opt);
+    object_put(o);
+}
+
+/* The last piece, twice as long as these. */
+static void check_piece(struct slice bytes)
+{
+    static const struct object_key key = {SLICE("k"), 1};
+    size_t len = ENTRY_PIECE + bytes.len * 2 + 1;
+    struct object_body *body = object_body_new(store, &key, len);
+    const struct entry_piece piece = {(uint32_t)bytes.len, hash_bytes(bytes.p, bytes.len, 0)};
+    CHECK(body);
+    memset(body->bytes + ENTRY_PIECE - 8, '#', 8);
+    (void)!entry_piece_decode(&piece, 1, bytes, packer, body);
+    CHECK(memcmp(body->bytes + ENTRY_PIECE - 8, "########", 8) == 0);
+    object_body_put(body);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -138,9 +188,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct object *o = entry_to_object(&e, &ctx);
         CHECK(o || e.is_packed || e.body_len > BODY_MAX);
         if (o)
-            check_object(&e, o, size & 1);
-        object_put(o);
+            check_entry_again(&e, o, size & 1);
     }
+    check_piece((struct slice){(const char *)data, size});
     free(p);
     return 0;
 }

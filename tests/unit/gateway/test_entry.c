@@ -505,7 +505,8 @@ static const struct {
 } heads[] = {
     {"kind", 4, 1, CACHED_ANSWER, 3},
     {"kind of a note with a body", 4, 1, CACHED_ANSWER, CACHED_NOTHING},
-    {"flag", 5, 1, 1, 5},
+    {"flag", 5, 1, 1, 9},
+    {"in pieces", 5, 1, 1, 5},
     {"no body", 5, 1, 1, 0},
     {"packed", 5, 1, 1, 3},
     {"status below", 6, 2, 599, 199},
