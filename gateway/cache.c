@@ -207,36 +207,6 @@ static enum step_result look_up(struct exchange *x)
 
 /* ---- leading ---- */
 
-static void rebase(struct slice *s, struct slice old, const char *new)
-{
-    if (s->p >= old.p && s->p + s->len <= old.p + old.len)
-        s->p = new + (s->p - old.p);
-}
-
-/* An exchange that may outlive its client has a copy of what it needs of the request. */
-bool cache_own_request(struct exchange *x)
-{
-    if (x->caching.owns_request)
-        return true;
-    struct http_field *at = arena_alloc(&x->arena, (x->fields.n + 1) * sizeof(*at));
-    bool ok = at != NULL;
-    for (size_t i = 0; ok && i < x->fields.n; i++) {
-        struct http_field old = x->fields.at[i];
-        at[i].name = arena_slice(&x->arena, old.name, &ok);
-        at[i].value = arena_slice(&x->arena, old.value, &ok);
-        if (!ok)
-            break;
-        struct slice *const of_value[] = {&x->authority,         &x->host,           &x->head.host,
-                                          &x->record.user_agent, &x->record.referer, &x->record.trace_id};
-        for (size_t j = 0; j < sizeof(of_value) / sizeof(of_value[0]); j++)
-            rebase(of_value[j], old.value, at[i].value.p);
-    }
-    if (ok)
-        x->fields.at = at;
-    x->record.method = slice_of(http_method_name(x->record.method_kind));
-    return x->caching.owns_request = ok;
-}
-
 /* Nobody has it: ask the backend. */
 static enum step_result fetch(struct exchange *x)
 {
@@ -262,15 +232,22 @@ static enum step_result land_stored(struct exchange *x, struct object *o)
     return cache_serve(x, o, CACHE_HIT);
 }
 
+/* The last flight may have landed between the look at the store and the joining. A reference, or NULL. */
+static struct object *find_landed(struct exchange *x)
+{
+    bool varies;
+    struct object *o = find(x, &varies);
+    if (o && (cached_of(o)->kind != CACHED_ANSWER || use_of(x, o) != HTTP_CACHE_FRESH))
+        cache_hold(&o, NULL);
+    return o;
+}
+
 static enum step_result lead(struct exchange *x)
 {
     struct caching *c = &x->caching;
-    bool varies;
-    /* The last flight may have landed between the look at the store and the joining. */
-    struct object *o = find(x, &varies);
-    if (o && cached_of(o)->kind == CACHED_ANSWER && use_of(x, o) == HTTP_CACHE_FRESH)
+    struct object *o = find_landed(x);
+    if (o)
         return land_stored(x, o);
-    object_put(o);
     return !c->is_part && cache_share_ask(x, true) ? STEP_PARK : fetch(x);
 }
 
@@ -328,17 +305,36 @@ void cache_refresh_answered(struct exchange *x)
     struct object *o = NULL;
     enum cache_share_answer answer = cache_share_take(x, &o);
     x->caching.now_ms = cache_now_ms();
+    bool is_read = answer == SHARE_PIECES && use_of(x, o) == HTTP_CACHE_FRESH && cache_share_read(x, false);
+    if (answer == SHARE_PIECES)
+        cache_hold(&o, NULL);
+    if (is_read)
+        return; /* until all of it is there */
     if (o && cached_of(o)->kind == CACHED_ANSWER && use_of(x, o) == HTTP_CACHE_FRESH)
         end_refresh(x, o);
     else if (cache_share_is_busy(x))
         end_refresh(x, NULL);
     else
         (void)forward_step(x);
-    (void)answer;
     object_put(o);
 }
 
 /* ---- what other gateways have ---- */
+
+/* Reply with O, whose body comes through the flight; takes the reference. */
+static enum step_result serve_stream(struct exchange *x, struct object *o, enum cache_status status)
+{
+    struct caching *c = &x->caching;
+    cache_hold(&c->object, o);
+    c->status = status;
+    if (status == CACHE_HIT) {
+        c->forwarded = NULL;
+        c->ttl_ms = http_cache_left_ms(&cached_of(o)->life, c->now_ms);
+    }
+    if (!cache_reply(x, o, true))
+        exchange_fail(x, REASON_OVERLOADED);
+    return STEP_REPLY;
+}
 
 /* Answers vary: what is there for this request lies under another key. NOTE is lent. */
 static enum step_result ask_for_variant(struct exchange *x, const struct object *note)
@@ -358,6 +354,15 @@ static void give_up_flight(struct exchange *x)
 {
     flight_land(&x->caching.reader, FLIGHT_AGAIN, NULL, REASON_NONE);
     flight_leave(&x->caching.reader);
+}
+
+/* X leads a flight for others that want the whole, too, which is not there after all. */
+static enum step_result miss_whole(struct exchange *x)
+{
+    cache_share_end(x);
+    give_up_flight(x);
+    x->caching.awaits_whole = false;
+    return miss(x, x->caching.forwarded);
 }
 
 /* X leads a flight, and O is not fresh; takes the reference. */
@@ -395,6 +400,51 @@ static enum step_result lead_with(struct exchange *x, struct object *o)
     return lead_with_stale(x, o);
 }
 
+/* Ranges are made of the whole, and that is read once for all that want it: in a flight, which X leads, or
+ * which has landed when X goes on. */
+static enum step_result await_whole(struct exchange *x)
+{
+    struct caching *c = &x->caching;
+    c->reader.exchange = x;
+    if (!flight_join(x->worker->setup.cache->flights, &c->full_key, &c->reader))
+        return cache_share_read(x, false) ? STEP_PARK : miss(x, c->forwarded);
+    c->awaits_whole = true;
+    flight_detach(&c->reader);
+    struct object *o = c->reader.leads ? find_landed(x) : NULL;
+    if (c->reader.leads && !o)
+        return cache_own_request(x) && cache_share_read(x, true) ? STEP_PARK : miss_whole(x);
+    cache_share_end(x);
+    return o ? land_stored(x, o) : follow(x);
+}
+
+/* It is there, in pieces: read it, unless its head will do; takes the reference. */
+static enum step_result take_pieces(struct exchange *x, struct object *o)
+{
+    struct caching *c = &x->caching;
+    bool is_fresh = use_of(x, o) == HTTP_CACHE_FRESH;
+    if (is_fresh && x->record.method_kind == HTTP_HEAD) {
+        c->absent_len = cache_share_length(x);
+        return use_object(x, o);
+    }
+    object_put(o);
+    if (is_fresh && x->ask.has_range && !c->reader.flight && !wants_only_cached(x))
+        return await_whole(x);
+    if (cache_share_read(x, is_fresh && c->reader.leads && !x->ask.has_range))
+        return STEP_PARK;
+    return c->reader.leads ? fetch(x) : miss(x, c->forwarded);
+}
+
+/* X leads a flight whose body comes from Redis; takes the reference. */
+static enum step_result lead_with_stream(struct exchange *x, struct object *o)
+{
+    cache_share_release(x);
+    cache_share_stream(x);
+    if (!x->caching.awaits_whole)
+        return serve_stream(x, o, CACHE_HIT);
+    object_put(o);
+    return follow(x);
+}
+
 static enum step_result take_shared(struct exchange *x)
 {
     struct caching *c = &x->caching;
@@ -402,6 +452,10 @@ static enum step_result take_shared(struct exchange *x)
     enum cache_share_answer answer = cache_share_take(x, &o);
     if (answer == SHARE_PENDING)
         return STEP_PARK;
+    if (answer == SHARE_PIECES)
+        return take_pieces(x, o);
+    if (answer == SHARE_STREAMS)
+        return lead_with_stream(x, o);
     if (o && cached_of(o)->kind == CACHED_VARY) {
         enum step_result r = ask_for_variant(x, o);
         object_put(o);
@@ -409,6 +463,8 @@ static enum step_result take_shared(struct exchange *x)
     }
     if (o)
         return c->reader.leads ? lead_with(x, o) : use_object(x, o);
+    if (c->awaits_whole)
+        return miss_whole(x);
     if (!c->reader.leads)
         return miss(x, c->forwarded);
     return answer == SHARE_ABSENT && cache_share_is_busy(x) && cache_share_wait(x) ? STEP_PARK : fetch(x);
@@ -444,24 +500,19 @@ static enum step_result share(struct exchange *x, enum flight_state state)
         flight_leave(&c->reader);
         return go_alone(x, c->forwarded);
     }
-    if (state == FLIGHT_DONE) {
-        bool was_stored = flight_was_stored(&c->reader);
-        flight_leave(&c->reader);
-        c->forwarded = was_stored ? NULL : c->forwarded;
-        return cache_serve(x, o, was_stored ? CACHE_HIT : CACHE_MISS);
-    }
-    cache_hold(&c->object, o);
-    c->status = CACHE_MISS;
-    if (!cache_reply(x, o, true))
-        exchange_fail(x, REASON_OVERLOADED);
-    return STEP_REPLY;
+    enum cache_status status = flight_was_stored(&c->reader) ? CACHE_HIT : CACHE_MISS;
+    if (state == FLIGHT_BODY)
+        return serve_stream(x, o, status);
+    flight_leave(&c->reader);
+    c->forwarded = status == CACHE_HIT ? NULL : c->forwarded;
+    return cache_serve(x, o, status);
 }
 
 static enum step_result follow(struct exchange *x)
 {
     struct caching *c = &x->caching;
     enum flight_state state;
-    while ((state = flight_state(&c->reader)) == FLIGHT_ASKING)
+    while ((state = flight_state(&c->reader)) == FLIGHT_ASKING || (state == FLIGHT_BODY && c->awaits_whole))
         if (flight_wait(&c->reader))
             return STEP_PARK;
     if (state == FLIGHT_BODY || state == FLIGHT_DONE)
@@ -510,80 +561,4 @@ enum step_result cache_step(struct exchange *x)
     if (c->purge)
         return purge_go_on(x);
     return cache_share_is_pending(x) ? take_shared(x) : follow(x);
-}
-
-/* ---- the request for the backend ---- */
-
-bool cache_owns(const struct exchange *x, struct slice name)
-{
-    static const char *const names[] = {"If-None-Match", "If-Modified-Since", "If-Range", "Range"};
-    size_t n = sizeof(names) / sizeof(names[0]) - x->caching.is_part;
-    for (size_t i = 0; x->caching.fetches && i < n; i++)
-        if (slice_eq_nocase(name, slice_of(names[i])))
-            return true;
-    return false;
-}
-
-void cache_add(struct exchange *x, struct buf *b)
-{
-    struct caching *c = &x->caching;
-    if (c->fetches && c->prefix)
-        cache_part_add(x, b);
-    if (!c->fetches || !c->stale)
-        return;
-    const struct http_validators *v = &cached_of(c->stale)->validators;
-    if (v->etag.len > 0)
-        headers_add(b, SLICE("If-None-Match"), v->etag);
-    if (v->last_modified.len > 0)
-        headers_add(b, SLICE("If-Modified-Since"), v->last_modified);
-}
-
-/* ---- what is told of it ---- */
-
-static void add_text(struct buf *b, const char *name, const char *value)
-{
-    buf_add(b, slice_of(name));
-    buf_add(b, slice_of(value));
-}
-
-/* Whole seconds; what is stale by less than one is stale by one. */
-static void add_ttl(struct buf *b, int64_t ms)
-{
-    buf_add(b, ms < 0 ? SLICE("; hit; ttl=-") : SLICE("; hit; ttl="));
-    buf_add_u64(b, (uint64_t)(ms < 0 ? (999 - ms) / 1000 : ms / 1000));
-}
-
-/* RFC 9211: a hit, or forwarded and why. */
-static const char *status_text(struct exchange *x)
-{
-    const struct caching *c = &x->caching;
-    char space[256];
-    struct buf b;
-    buf_init(&b, space, sizeof(space));
-    buf_add(&b, SLICE("tollgate"));
-    if (!c->forwarded)
-        add_ttl(&b, c->ttl_ms);
-    else
-        add_text(&b, "; fwd=", c->forwarded);
-    if (c->forwarded && x->record.upstream_status) {
-        buf_add(&b, SLICE("; fwd-status="));
-        buf_add_u64(&b, x->record.upstream_status);
-    }
-    if (c->is_stored)
-        buf_add(&b, SLICE("; stored"));
-    if (c->is_collapsed)
-        buf_add(&b, SLICE("; collapsed"));
-    if (c->detail)
-        add_text(&b, "; detail=", c->detail);
-    return b.failed ? NULL : arena_dup(&x->arena, buf_slice(&b));
-}
-
-void cache_decorate(struct exchange *x)
-{
-    const char *name = cache_status_name(x->caching.status);
-    const char *text = name ? status_text(x) : NULL;
-    if (!text)
-        return;
-    exchange_decorate(x, SLICE("Cache-Status"), slice_of(text));
-    exchange_decorate(x, SLICE("X-Cache"), slice_of(name));
 }

@@ -49,7 +49,8 @@ struct caching {
     const char *forwarded; /* the word of RFC 9211 for why it was; NULL: it was not */
     const char *detail;    /* more words, or NULL */
     bool is_stored, is_collapsed;
-    int64_t ttl_ms; /* of a hit */
+    int64_t ttl_ms;      /* of a hit */
+    uint64_t absent_len; /* bytes of the body of what HEAD is answered with, where that is elsewhere */
 
     struct object_key key;      /* without variant; empty: none was made */
     struct object_key full_key; /* with it, as far as it is known */
@@ -68,6 +69,7 @@ struct caching {
     bool refreshes;            /* and not for its client, who has an answer */
     bool pumps;                /* its answer's body goes into the flight */
     bool reads;                /* its client's body comes from the flight */
+    bool awaits_whole;         /* its client's range is made of the whole, when the flight has landed */
     bool is_shared;            /* others may have the answer */
     bool is_noted;             /* went alone because the key's answers were not kept */
     bool is_part;              /* a range is asked for, of which no whole is stored */

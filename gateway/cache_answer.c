@@ -563,7 +563,8 @@ bool cache_goes_on(const struct exchange *x)
     const struct caching *c = &x->caching;
     return c->reader.leads && !x->is_orphan &&
            (c->refreshes ||
-            ((x->forward.is_begun || cache_share_is_pending(x)) && flight_has_followers(&c->reader)));
+            ((x->forward.is_begun || cache_share_is_pending(x) || cache_share_is_reading(x)) &&
+             flight_has_followers(&c->reader)));
 }
 
 void cache_detach(struct exchange *x)

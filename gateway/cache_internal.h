@@ -1,5 +1,6 @@
 /*
- * cache_internal.h: what the parts of cache.h share: cache.c (the step), cache_answer.c and cache_reply.c.
+ * cache_internal.h: what the parts of cache.h share: cache.c (the step), cache_request.c,
+ * cache_answer.c and cache_reply.c.
  * Nobody else includes it.
  */
 #ifndef GATEWAY_CACHE_INTERNAL_H

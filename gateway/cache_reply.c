@@ -1,5 +1,5 @@
 /*
- * cache_reply.c: the part of cache.h that makes replies of what is stored.
+ * cache_reply.c: the part of cache.h that makes replies of what is stored, and tells what became of each.
  *
  * Bodies are sent from where they are stored, which the exchange holds until its end; a reply of several
  * ranges is put together as it is read.
@@ -204,7 +204,7 @@ static bool reply_whole(struct exchange *x, const struct cached *c, struct slice
     x->reply = (struct reply){.status = c->status, .body = REPLY_BYTES, .bytes = body};
     if (has_no_body(x, c->status)) {
         x->reply.body = c->status == 204 ? REPLY_EMPTY : REPLY_LENGTH;
-        x->reply.length = body.len;
+        x->reply.length = body.len > 0 ? body.len : x->caching.absent_len;
         x->reply.bytes.len = 0;
     }
     return add_fields(x, c, SLICE("")) && add_own(x, c);
@@ -232,4 +232,54 @@ bool cache_reply(struct exchange *x, struct object *o, bool reads)
     if (!made && !reply_partly(x, c, body, &made))
         return false;
     return made || reply_whole(x, c, body);
+}
+
+/* ---- what is told of it ---- */
+
+static void add_text(struct buf *b, const char *name, const char *value)
+{
+    buf_add(b, slice_of(name));
+    buf_add(b, slice_of(value));
+}
+
+/* Whole seconds; what is stale by less than one is stale by one. */
+static void add_ttl(struct buf *b, int64_t ms)
+{
+    buf_add(b, ms < 0 ? SLICE("; hit; ttl=-") : SLICE("; hit; ttl="));
+    buf_add_u64(b, (uint64_t)(ms < 0 ? (999 - ms) / 1000 : ms / 1000));
+}
+
+/* RFC 9211: a hit, or forwarded and why. */
+static const char *status_text(struct exchange *x)
+{
+    const struct caching *c = &x->caching;
+    char space[256];
+    struct buf b;
+    buf_init(&b, space, sizeof(space));
+    buf_add(&b, SLICE("tollgate"));
+    if (!c->forwarded)
+        add_ttl(&b, c->ttl_ms);
+    else
+        add_text(&b, "; fwd=", c->forwarded);
+    if (c->forwarded && x->record.upstream_status) {
+        buf_add(&b, SLICE("; fwd-status="));
+        buf_add_u64(&b, x->record.upstream_status);
+    }
+    if (c->is_stored)
+        buf_add(&b, SLICE("; stored"));
+    if (c->is_collapsed)
+        buf_add(&b, SLICE("; collapsed"));
+    if (c->detail)
+        add_text(&b, "; detail=", c->detail);
+    return b.failed ? NULL : arena_dup(&x->arena, buf_slice(&b));
+}
+
+void cache_decorate(struct exchange *x)
+{
+    const char *name = cache_status_name(x->caching.status);
+    const char *text = name ? status_text(x) : NULL;
+    if (!text)
+        return;
+    exchange_decorate(x, SLICE("Cache-Status"), slice_of(text));
+    exchange_decorate(x, SLICE("X-Cache"), slice_of(name));
 }

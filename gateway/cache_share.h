@@ -13,6 +13,9 @@
  *     cache_share_store(x, o);                             // or, without an object:
  *     cache_share_release(x);
  *
+ * Bodies that are too large for one value are stored and read in pieces, a few at a time. Who reads one is as
+ * who fetches it: it leads a flight, and all clients that want it read what has come.
+ *
  * Redis that does not answer in time is as if it were not there.
  *
  * Worker's thread, but for cache_share_post_news.
@@ -42,14 +45,30 @@ enum cache_share_answer {
     SHARE_ABSENT,  /* it is not there */
     SHARE_FOUND,   /* here it is, fresh or not; it is in memory now, if there was room */
     SHARE_SAME,    /* the exchange's stale object is what is there */
+    SHARE_PIECES,  /* it is there; O is without its body, which can be read: cache_share_read */
+    SHARE_STREAMS, /* the body has begun to come: cache_share_stream */
 };
 
 /* Ask for what lies under the full key. LOCKS: and to be the one who fetches it if it is not fresh. False:
  * nobody can be asked. */
 MUST_USE bool cache_share_ask(struct exchange *x, bool locks);
 
-/* *O: a reference, for SHARE_FOUND and SHARE_SAME. */
+/* *O: a reference, but for PENDING, GONE and ABSENT. */
 MUST_USE enum cache_share_answer cache_share_take(struct exchange *x, struct object **o);
+
+/* After SHARE_PIECES: bytes of the body. */
+uint64_t cache_share_length(const struct exchange *x);
+
+/* After SHARE_PIECES: read the body. STREAMS: X leads a flight and wants to stream; the answer is STREAMS
+ * then, as soon as the first of it is there. Otherwise, or when it comes at once, FOUND. False: it cannot be
+ * asked for. */
+MUST_USE bool cache_share_read(struct exchange *x, bool streams);
+
+/* After SHARE_STREAMS: into the flight with it, which lands when all of it is there. */
+void cache_share_stream(struct exchange *x);
+
+/* The flight's body is on its way from Redis. */
+bool cache_share_is_reading(const struct exchange *x);
 
 bool cache_share_is_pending(const struct exchange *x);
 

@@ -25,7 +25,7 @@ struct conf_cache {
     bool client_directives;                                /* Cache-Control of requests counts; default yes */
     uint64_t max_object;                                   /* bytes of a body; default 1 MB */
     bool shared;                       /* with other gateways, where there is a section redis; default yes */
-    uint64_t shared_max;               /* bytes of a body that is; default 256 KB */
+    uint64_t shared_max;               /* bytes of a body that is; default 1 MB */
     enum conf_cache_compress compress; /* default off */
     struct conf_faults statuses;       /* that are stored; default all */
     enum conf_cache_query query;       /* default as it is */

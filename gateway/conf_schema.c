@@ -320,7 +320,7 @@ static const struct conf_option cache_rows[] = {
     {"client_directives", CONF_FLAG, "yes", FIELD(conf_cache, client_directives)},
     {"max_object", CONF_SIZE, "1m", 1, TB, FIELD(conf_cache, max_object)},
     {"shared", CONF_FLAG, "yes", FIELD(conf_cache, shared)},
-    {"shared_max", CONF_SIZE, "256k", 1, 64 * KB *KB, FIELD(conf_cache, shared_max)},
+    {"shared_max", CONF_SIZE, "1m", 1, 64 * KB *KB, FIELD(conf_cache, shared_max)},
     {"compress", CONF_WORD, "off", .words = cache_compressions, FIELD(conf_cache, compress)},
     {"status", CONF_LIST, .min = 1, .max = 16},
     {"query", CONF_WORD, "as_is", .words = cache_queries, FIELD(conf_cache, query)},

@@ -460,6 +460,7 @@ void flight_begin_body(struct flight_reader *r, const struct flight_answer *a)
     f->has_length = a->has_length;
     f->is_shared = a->is_shared;
     f->filled = a->filled;
+    f->was_stored = a->was_stored;
     f->state = FLIGHT_BODY;
     pthread_mutex_unlock(&f->lock);
     announce(f);

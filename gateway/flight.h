@@ -75,7 +75,7 @@ MUST_USE bool flight_wait(struct flight_reader *r);
 
 enum flight_state flight_state(const struct flight_reader *r);
 
-/* FLIGHT_DONE: nobody had to be asked, it was stored already. */
+/* FLIGHT_BODY, FLIGHT_DONE: nobody had to be asked, it was stored already. */
 bool flight_was_stored(const struct flight_reader *r);
 
 /* FLIGHT_FAILED: why. */
@@ -110,11 +110,13 @@ struct flight_answer {
     bool has_length;          /* its length is that of BODY */
     size_t max;               /* bytes of body that are kept at most */
     bool is_shared;           /* otherwise the others go alone */
+    bool was_stored;          /* it comes from where it was stored, not from a backend */
 };
 
 void flight_begin_body(struct flight_reader *r, const struct flight_answer *a);
 
-/* The leader's client is gone: its reader reads no more. */
+/* R reads nothing of the body, and is woken when the flight has landed: the leader when its client is gone.
+ */
 void flight_detach(struct flight_reader *r);
 
 /* Memory for the next bytes of the body; 0: none now, RESUME will be called. Then how many came. */

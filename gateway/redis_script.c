@@ -64,14 +64,21 @@
  * for how long it is fresh, its version, and the keys of its tags. */
 #define HEAD ">I8I8I8I8c8I2"
 
+/* The pieces of the object V that is no longer there; PREFIX is "P:p:". */
+#define LET_PIECES_GO                                                                                        \
+    "local function let_pieces_go(prefix, v)\n"                                                              \
+    "  local function hex(c) return string.format('%02x', string.byte(c)) end\n"                             \
+    "  redis.call('PEXPIRE', prefix .. string.gsub(string.sub(v, 33, 40), '.', hex), 60000)\n"               \
+    "end\n"
+
 /*
  * KEYS  object, meta, group, prefixes, lock, fence
  * ARGV  token ('': no lock is wanted), its time to live in ms, version that the caller has (''), group, 1: a
- * fresh object does not do Answer  {object: 0 none, 1 it is here, 2 it is the version that the caller has;
- *          lock: 0 not asked for, or memory is short, 1 granted, 2 somebody else has it;
- *          seq, fencing number, ms since it was stored, 1: purged softly, version, object}
+ * fresh object does not do, P:p: Answer  {object: 0 none, 1 it is here, 2 it is the version that the caller
+ * has; lock: 0 not asked for, or memory is short, 1 granted, 2 somebody else has it; seq, fencing number, ms
+ * since it was stored, 1: purged softly, version, object}
  */
-static const char cache_read[] = META MARKS PREFIX_MARKS DLOCK_LUA_FUNCTIONS
+static const char cache_read[] = META MARKS PREFIX_MARKS LET_PIECES_GO DLOCK_LUA_FUNCTIONS
     "local seq, floor, soft, prefixes = meta(KEYS[2], KEYS[4])\n"
     "local v = redis.call('GET', KEYS[1])\n"
     "local found, elapsed, softened, version, fresh = 0, 0, 0, '', false\n"
@@ -106,6 +113,7 @@ static const char cache_read[] = META MARKS PREFIX_MARKS DLOCK_LUA_FUNCTIONS
     "  if version == ARGV[3] then found, v = 2, '' end\n"
     "elseif v then\n"
     "  redis.call('UNLINK', KEYS[1])\n"
+    "  let_pieces_go(ARGV[6], v)\n"
     "  softened = 0\n"
     "end\n"
     "if found == 0 then v = '' end\n"
@@ -119,10 +127,10 @@ static const char cache_read[] = META MARKS PREFIX_MARKS DLOCK_LUA_FUNCTIONS
 /*
  * KEYS  object, meta, group, prefixes, lock, recent, tags...
  * ARGV  token, seq and fencing number that REDIS_CACHE_READ gave, ms to keep it, us that it is fresh for,
- * version, group, object, channel, announcement Answer  1, or 0: it was purged, or a later fetch has stored
- * already
+ * version, group, object, channel, announcement, P:p: Answer  1, or 0: it was purged, or a later fetch has
+ * stored already
  */
-static const char cache_store[] = META MARKS PREFIX_MARKS FORGOTTEN DLOCK_LUA_FUNCTIONS
+static const char cache_store[] = META MARKS PREFIX_MARKS FORGOTTEN LET_PIECES_GO DLOCK_LUA_FUNCTIONS
     "local _, floor, _, prefixes = meta(KEYS[2], KEYS[4])\n"
     "local since, fence, ttl = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])\n"
     /* What is not known of a mark any more follows from the purges that are remembered. */
@@ -130,6 +138,7 @@ static const char cache_store[] = META MARKS PREFIX_MARKS FORGOTTEN DLOCK_LUA_FU
     "  return math.max(forgotten(KEYS[2], KEYS[6]), floor, tonumber(redis.call('ZSCORE', KEYS[6], key) or "
     "0))\n"
     "end\n"
+    "local old = redis.call('GETRANGE', KEYS[1], 0, 39)\n"
     "local missing = {}\n"
     "local function may_be_marked(key)\n"
     "  local hard = marks(key)\n"
@@ -148,8 +157,7 @@ static const char cache_store[] = META MARKS PREFIX_MARKS FORGOTTEN DLOCK_LUA_FU
     "end\n"
     "local function may_be_stored()\n"
     "  if since < floor then return false end\n"
-    "  local old = redis.call('GETRANGE', KEYS[1], 0, 23)\n"
-    "  if #old == 24 then\n"
+    "  if #old == 40 then\n"
     "    local _, _, last = struct.unpack('>I8I8I8', old)\n"
     "    if last > fence then return false end\n"
     "  end\n"
@@ -169,6 +177,7 @@ static const char cache_store[] = META MARKS PREFIX_MARKS FORGOTTEN DLOCK_LUA_FU
     "  head[#head + 1] = ARGV[8]\n"
     /* First, since a script that has written is not refused for want of memory any more. */
     "  redis.call('SET', KEYS[1], table.concat(head), 'PX', ttl)\n"
+    "  if #old == 40 and string.sub(old, 33) ~= ARGV[6] then let_pieces_go(ARGV[11], old) end\n"
     "  mark(KEYS[3])\n"
     "  for i = 7, #KEYS do mark(KEYS[i]) end\n"
     "  local m = tonumber(redis.call('HGET', KEYS[2], 'longest') or 0)\n"
@@ -193,6 +202,25 @@ static const char cache_release[] = DLOCK_LUA_FUNCTIONS "local held = dlock_rele
  * Answer  1: it is still held
  */
 static const char cache_extend[] = DLOCK_LUA_FUNCTIONS "return dlock_extend(KEYS[1], ARGV[1], ARGV[2])\n";
+
+/*
+ * KEYS  pieces
+ * ARGV  number, piece, ms to keep them
+ * Answer  1
+ *
+ * At once with its expiry, so that nothing stays for ever of what is not completed.
+ */
+static const char cache_piece[] = "redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])\n"
+                                  "return redis.call('PEXPIRE', KEYS[1], ARGV[3])\n";
+
+/*
+ * KEYS  object, pieces
+ * ARGV  version
+ * Answer  1: it was there
+ */
+static const char cache_drop[] = "if redis.call('GETRANGE', KEYS[1], 32, 39) ~= ARGV[1] then return 0 end\n"
+                                 "redis.call('UNLINK', KEYS[1], KEYS[2])\n"
+                                 "return 1\n";
 
 /*
  * KEYS  meta, prefixes, key of the group or tag, recent
@@ -422,6 +450,8 @@ static const struct redis_script_text scripts[REDIS_SCRIPTS] = {
     [REDIS_CACHE_STORE] = {"cache_store", cache_store},
     [REDIS_CACHE_RELEASE] = {"cache_release", cache_release},
     [REDIS_CACHE_EXTEND] = {"cache_extend", cache_extend},
+    [REDIS_CACHE_PIECE] = {"cache_piece", cache_piece},
+    [REDIS_CACHE_DROP] = {"cache_drop", cache_drop},
     [REDIS_CACHE_PURGE] = {"cache_purge", cache_purge},
     [REDIS_FLEET_BEAT] = {"fleet_beat", fleet_beat},
     [REDIS_LIMIT_TAKE] = {"limit_take", limit_take},

@@ -15,6 +15,9 @@
  *     P:t:TAG      the same of a tag
  *     P:prefixes   purges of prefixes, the last few
  *     P:recent     the last purges of groups and tags
+ *     P:p:VERSION  (in hexadecimal digits) a large body's pieces, by number; the object under P:o:KEY tells
+ * of them. One hash, so that they are evicted, expire and go together. When the object is replaced or found
+ * invalid they stay for a minute, for those that are reading them.
  *
  * An object knows SINCE, the seq when its fetch began. It is valid while floor and every hard number that
  * concerns it are there and are not above its SINCE. So a purge is the deletion of one small key, whatever it
@@ -32,6 +35,8 @@ enum redis_script {
     REDIS_CACHE_STORE,   /* put an object, unless it was purged, and release the lock */
     REDIS_CACHE_RELEASE, /* the fetch has ended without one */
     REDIS_CACHE_EXTEND,  /* it goes on */
+    REDIS_CACHE_PIECE,   /* put a piece of a body, before the object that has it */
+    REDIS_CACHE_DROP,    /* an object whose pieces are not what it says */
     REDIS_CACHE_PURGE,
     REDIS_FLEET_BEAT, /* a gateway is alive */
     REDIS_LIMIT_TAKE, /* tokens of a limit */

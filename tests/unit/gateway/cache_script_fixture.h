@@ -255,6 +255,7 @@ static inline struct answer look_at(const struct thing *t, struct look l)
     add_bytes(&w, l.known ? l.known : "", l.known ? VERSION : 0);
     add(&w, t->group);
     add(&w, l.forced ? "1" : "0");
+    add(&w, "p:p:");
     return take_answer(run(REDIS_CACHE_READ, &w, 6));
 }
 
@@ -303,6 +304,7 @@ static inline long long put_thing(const struct thing *t, struct put p)
     add(&w, p.body ? p.body : "body");
     add(&w, "channel");
     add(&w, p.announcement ? p.announcement : "stored");
+    add(&w, "p:p:");
     return outcome(run(REDIS_CACHE_STORE, &w, nkeys));
 }
 

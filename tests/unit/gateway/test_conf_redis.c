@@ -146,7 +146,7 @@ START_TEST(what_is_not_said_has_its_default)
     ck_assert_int_eq(route->limits[0].scope, LIMIT_SCOPE_GATEWAY);
     ck_assert_int_eq(route->limits[0].when_down, LIMIT_DOWN_SHARE);
     ck_assert(route->cache.shared);
-    ck_assert_uint_eq(route->cache.shared_max, 256 << 10);
+    ck_assert_uint_eq(route->cache.shared_max, 1 << 20);
     ck_assert_int_eq(route->cache.compress, CACHE_COMPRESS_OFF);
     conf_free(c);
 }
