@@ -51,7 +51,7 @@ for suite in "$@"; do
     redis) run redis/check timeout 120 python3 tests/redis/check.py "$BUILD/tollgate" ;;
     protect) run protect/numbers timeout 300 sh tests/protect/run.sh ;;
     fleet)
-        for story in stampede limits faults coherence ring breaker; do
+        for story in stampede large limits faults coherence ring breaker; do
             run "fleet/$story" timeout 600 sh tests/fleet/run.sh "$story"
         done
         ;;

@@ -494,13 +494,14 @@ class _OriginConnection(asyncio.Protocol):
 
 class TcpProxy:
     """A link to a port that can be cut: silently, as by a cable that is pulled (what is sent then is held), or so that
-    both ends see it."""
+    both ends see it. budget: bytes that each connection still gets from the port; then what it gets is held."""
 
     thread = None
 
     def __init__(self, target):
         TcpProxy.thread = TcpProxy.thread or Loop()
         self.target, self.is_silent, self.is_refusing, self.pairs = target, False, False, set()
+        self.budget = None
         self.port = free_port()
         self.server = self.thread.run(self._listen())
 
@@ -532,6 +533,17 @@ class TcpProxy:
                 pair.resume()
         self.thread.call(now)
 
+    def limit(self, budget):
+        """From now on; None: no more, and what was held goes on its way."""
+        def now():
+            self.budget = budget
+            for pair in list(self.pairs):
+                pair.got = 0
+                if budget is None:
+                    pair.take(b"")
+                    pair.resume()
+        self.thread.call(now)
+
     def _abort(self):
         for pair in list(self.pairs):
             pair.abort()
@@ -548,6 +560,7 @@ class _Near(asyncio.Protocol):
 
     def __init__(self, proxy):
         self.proxy, self.far, self.transport, self.is_connecting = proxy, None, None, False
+        self.got, self.held = 0, b""
 
     def connection_made(self, transport):
         self.transport = transport
@@ -585,6 +598,17 @@ class _Near(asyncio.Protocol):
         if self.far:
             self.far.pause_reading()
 
+    def take(self, data):
+        """What the port says, within the budget."""
+        self.held += data
+        budget = self.proxy.budget
+        n = len(self.held) if budget is None else max(0, budget - self.got)
+        self.transport.write(self.held[:n])
+        self.got += min(n, len(self.held))
+        self.held = self.held[n:]
+        if self.held:
+            self.pause()
+
     def abort(self):
         self.proxy.pairs.discard(self)
         self.transport.abort()
@@ -604,7 +628,7 @@ class _Far(asyncio.Protocol):
         self.near = near
 
     def data_received(self, data):
-        self.near.transport.write(data)
+        self.near.take(data)
 
     def connection_lost(self, exc):
         if self.near in self.near.proxy.pairs:

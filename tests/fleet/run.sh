@@ -1,5 +1,5 @@
 #!/bin/sh
-# One file of the fleet's tests: run.sh stampede|limits|faults|coherence|ring|breaker [TEST]. In the environment: BUILD (build),
+# One file of the fleet's tests: run.sh stampede|large|limits|faults|coherence|ring|breaker [TEST]. In the environment: BUILD (build),
 # FLEET=full (the long forms), SANITIZED=1 (smaller numbers).
 set -eu
 cd "$(dirname "$0")/../.."
