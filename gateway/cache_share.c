@@ -126,6 +126,27 @@ void cache_share_unlock(struct cache_sharing *all, size_t node, const struct obj
                           (struct redis_words){args, 3});
 }
 
+void cache_share_drop(struct cache_sharing *all, size_t node, const struct object_key *key, uint64_t version)
+{
+    struct buf b = worker_scratch(all->worker);
+    const struct slice keys[] = {cache_sharing_key(all, ":o:", key->text, &b),
+                                 cache_sharing_pieces_key(all, version, &b)};
+    const struct slice args[] = {{(const char *)&version, sizeof(version)}};
+    if (!b.failed)
+        (void)!redis_eval(all->redis, node, NULL, REDIS_CACHE_DROP, (struct redis_words){keys, 2},
+                          (struct redis_words){args, 1});
+}
+
+bool cache_share_look_again(struct cache_share *s)
+{
+    if (s->has_lost)
+        return false;
+    s->has_lost = true;
+    cache_share_release(s->exchange);
+    cache_share_ask_again(s);
+    return true;
+}
+
 static void release_key(struct cache_share *s)
 {
     cache_share_unlock(cache_sharing_of(s->exchange), s->node, &s->key, s->lock_key, dlock_token(&s->lock));
@@ -208,6 +229,7 @@ struct lookup {
     bool is_softened;
     uint64_t version;
     struct slice entry;
+    bool is_broken; /* it is no entry */
 };
 
 static bool read_integer(const struct redis_reply *array, size_t i, int64_t max, int64_t *out)
@@ -239,7 +261,7 @@ static bool read_lookup(const struct redis_reply *reply, struct lookup *l)
 }
 
 /* What was found; it counts as read now. NULL: it is none, or there is no room. */
-static struct object *object_of(struct cache_share *s, const struct lookup *l)
+static struct object *object_of(struct cache_share *s, struct lookup *l)
 {
     struct exchange *x = s->exchange;
     struct cache_sharing *all = cache_sharing_of(x);
@@ -250,7 +272,8 @@ static struct object *object_of(struct cache_share *s, const struct lookup *l)
                                       .elapsed_ms = l->elapsed_ms,
                                       .body_max = cache_body_max(x),
                                       .packer = all->packer};
-    struct object *o = entry_decode(l->entry, &all->entry) ? entry_to_object(&all->entry, &ctx) : NULL;
+    l->is_broken = !entry_decode(l->entry, &all->entry);
+    struct object *o = l->is_broken ? NULL : entry_to_object(&all->entry, &ctx);
     if (!o)
         return NULL;
     ((struct cached *)o->meta)->version = l->version;
@@ -261,7 +284,7 @@ static struct object *object_of(struct cache_share *s, const struct lookup *l)
 }
 
 /* Into memory with it, unless it is still to be read. */
-static enum cache_share_answer keep(struct cache_share *s, const struct lookup *l)
+static enum cache_share_answer keep(struct cache_share *s, struct lookup *l)
 {
     struct exchange *x = s->exchange;
     const struct entry *e = &cache_sharing_of(x)->entry;
@@ -291,7 +314,7 @@ static uint64_t known_version(const struct exchange *x)
     return x->caching.stale ? cached_of(x->caching.stale)->version : 0;
 }
 
-static enum cache_share_answer answer_of(struct cache_share *s, const struct lookup *l)
+static enum cache_share_answer answer_of(struct cache_share *s, struct lookup *l)
 {
     if (l->found == 2 && l->version == known_version(s->exchange) && s->exchange->caching.stale) {
         s->object = confirm(s, l);
@@ -307,6 +330,13 @@ void cache_share_go_on(struct cache_share *s)
         cache_refresh_answered(s->exchange);
     else
         exchange_wake(s->exchange);
+}
+
+/* What lay there was no entry, and is gone now: ask for the lock. False: that was done already. */
+static bool look_without_it(struct cache_share *s)
+{
+    s->state = SHARE_ANSWERED;
+    return cache_share_look_again(s);
 }
 
 static void on_lookup(struct redis_call *call, const struct redis_reply *reply)
@@ -325,6 +355,10 @@ static void on_lookup(struct redis_call *call, const struct redis_reply *reply)
         take_grant(s, l.fence);
     else if (s->locks)
         dlock_refused(&s->lock);
+    if (l.is_broken)
+        cache_share_drop(cache_sharing_of(s->exchange), s->node, &s->key, l.version);
+    if (l.is_broken && !s->is_granted && look_without_it(s))
+        return;
     if (!s->is_busy)
         unlist(s);
     cache_share_go_on(s);

@@ -123,7 +123,7 @@ struct cache_share {
     enum cache_share_answer answer;
     bool locks, is_busy, has_news, was_asked, has_key;
     bool is_granted;
-    bool has_lost; /* pieces that were not what they ought to be, once */
+    bool has_lost; /* an entry, or pieces, that were not what they ought to be, once */
     size_t node;
     uint32_t session;      /* with the node; or without any, when nobody was asked */
     struct object_key key; /* that was asked for, in the exchange's arena */
@@ -150,6 +150,12 @@ void cache_share_ask_again(struct cache_share *s);
 /* Give back the lock of KEY. Nothing has to be done about it when its node is gone: the key expires. */
 void cache_share_unlock(struct cache_sharing *all, size_t node, const struct object_key *key,
                         struct slice lock_key, struct slice token);
+
+/* What lies under KEY, if it is VERSION, is no good: away with it. Best effort. */
+void cache_share_drop(struct cache_sharing *all, size_t node, const struct object_key *key, uint64_t version);
+
+/* Ask once more, after what was found was no good. False: that was done already. From the loop. */
+MUST_USE bool cache_share_look_again(struct cache_share *s);
 
 /* O, whose body is in pieces, was found: get ready to read them. False: memory is short. */
 MUST_USE bool cache_reading_prepare(struct cache_share *s, const struct entry *e, struct object *o);

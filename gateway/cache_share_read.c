@@ -64,18 +64,9 @@ struct object *cache_reading_object(const struct cache_share *s)
 
 /* ---- what may go wrong ---- */
 
-/* Whoever has put another one there meanwhile is not to blame. */
 static void drop(const struct cache_reading *r)
 {
-    struct cache_sharing *all = r->mover.sharing;
-    struct buf b = worker_scratch(all->worker);
-    const uint64_t version = cached_of(r->head)->version;
-    const struct slice keys[] = {cache_sharing_key(all, ":o:", r->head->key.text, &b),
-                                 cache_sharing_pieces_key(all, version, &b)};
-    const struct slice args[] = {{(const char *)&version, sizeof(version)}};
-    if (!b.failed)
-        (void)!redis_eval(all->redis, r->mover.node, NULL, REDIS_CACHE_DROP, (struct redis_words){keys, 2},
-                          (struct redis_words){args, 1});
+    cache_share_drop(r->mover.sharing, r->mover.node, &r->head->key, cached_of(r->head)->version);
 }
 
 static void break_flight(struct exchange *x)
@@ -88,12 +79,8 @@ static void break_flight(struct exchange *x)
 /* Once; then with ANSWER. */
 static void look_again(struct cache_share *s, enum cache_share_answer answer)
 {
-    if (!s->has_lost) {
-        s->has_lost = true;
-        cache_share_release(s->exchange);
-        cache_share_ask_again(s);
+    if (cache_share_look_again(s))
         return;
-    }
     s->answer = answer;
     cache_share_go_on(s);
 }

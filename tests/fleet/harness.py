@@ -147,7 +147,7 @@ class Redis(Process):
     def command(self, *words):
         """Over a connection of its own."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=WAIT) as s:
-            packed = [str(w).encode() for w in words]
+            packed = [w if isinstance(w, bytes) else str(w).encode() for w in words]
             s.sendall(b"*%d\r\n" % len(packed) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in packed))
             with s.makefile("rb") as f:
                 return self._reply(f)

@@ -212,6 +212,22 @@ def test_what_one_stores_others_serve(binary):
             assert set(fleet.origin.asked.values()) == {1}, fleet.origin.asked
 
 
+def test_what_is_broken_in_redis_is_replaced(binary):
+    """A bit of a stored object has changed: nobody is served it, and it is fetched once."""
+    with Fleet(binary, SHARED) as fleet:
+        fleet.origin.script = lambda request: Reply(b"body", FRESH)
+        first, *others = fleet.gateways
+        assert http(first.port, "GET", "/broken").body == b"body"
+        for node in fleet.nodes:
+            for key in node.command("KEYS", "t:o:*"):
+                value = bytearray(node.command("GET", key), "latin-1")
+                value[-10] ^= 1
+                node.command("SET", key, bytes(value), "KEEPTTL")
+        got = [http(g.port, "GET", "/broken") for g in others]
+        assert all(g.status == 200 and g.body == b"body" for g in got), [(g.status, g.body) for g in got]
+        assert fleet.origin.asked["/broken"] == 2, "%d fetches" % fleet.origin.asked["/broken"]
+
+
 def test_a_range_through_another_gateway_while_the_whole_is_fetched(binary):
     """It may wait or go alone, but it is answered, and rightly."""
     body = bytes(i % 251 for i in range(5000))
