@@ -59,7 +59,8 @@ def check_bounds(load, seconds, enough=ENOUGH):
 def cluster(binary, env=None):
     load, scripts = accuracy(binary, "cluster", LENGTH, env)
     admitted = check_bounds(load, LENGTH)
-    assert scripts < 0.1 * admitted, "%d calls for %d that were let in" % (scripts, admitted)
+    most = 100 * LENGTH  # a tenth of what is let in at the full rate; how often they ask does not depend on it
+    assert scripts < most, "%d calls for %d that were let in, at most %d" % (scripts, admitted, most)
     return "%d let in over %d s, %.4f calls for each, p99 %.1f ms" % (admitted, LENGTH, scripts / admitted,
                                                                        load.total["p99_us"] / 1000)
 
