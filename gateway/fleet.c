@@ -16,7 +16,6 @@
 #include "gateway/conf.h"
 #include "lib/clock.h"
 #include "lib/hash.h"
-#include "lib/hash_ring.h"
 
 #define MS          UINT64_C(1000000)
 #define TICK_MS     10

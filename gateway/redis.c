@@ -14,8 +14,8 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 
+#include "gateway/redis_ring.h"
 #include "lib/buf.h"
-#include "lib/hash_ring.h"
 
 #define DIGEST_BYTES 20 /* SHA-1 */
 
@@ -157,18 +157,6 @@ static bool make_digests(struct redis *r)
     return true;
 }
 
-static bool make_ring(struct redis *r)
-{
-    const struct conf_redis *conf = r->setup.conf;
-    struct hash_ring_node nodes[CONF_REDIS_NODES_MAX];
-    if (conf->nnodes > CONF_REDIS_NODES_MAX)
-        return false;
-    for (size_t i = 0; i < conf->nnodes; i++)
-        nodes[i] = (struct hash_ring_node){slice_of(conf->nodes[i].name), conf->nodes[i].weight};
-    r->ring = hash_ring_new(nodes, conf->nnodes);
-    return r->ring != NULL;
-}
-
 /* HOST when it is a number. */
 static const char *numeric(const char *host)
 {
@@ -222,7 +210,7 @@ struct redis *redis_new(const struct redis_setup *setup)
     r->setup = *setup;
     if (conf->tls.enabled && !(r->tls = redis_tls_new(&conf->tls, NULL)))
         goto fail;
-    if (!make_digests(r) || !make_ring(r))
+    if (!make_digests(r) || !(r->ring = redis_ring_new(conf)))
         goto fail;
     for (; r->n < conf->nnodes; r->n++)
         if (!make_link(r, r->n))

@@ -11,7 +11,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-#include "lib/hash_ring.h"
+#include "gateway/redis_ring.h"
 
 #define SHARE_KEYS   100000
 #define CLOCK_MAX_US 1000000 /* that nodes' clocks may differ by */
@@ -167,11 +167,8 @@ bool redis_report_is_good(const struct redis_report *r)
 /* In hundredths of a percent, for each node; from malloc. */
 static unsigned *shares(const struct conf_redis *conf)
 {
-    struct hash_ring_node nodes[CONF_REDIS_NODES_MAX];
     unsigned *owned = calloc(conf->nnodes + 1, sizeof(*owned));
-    for (size_t i = 0; i < conf->nnodes; i++)
-        nodes[i] = (struct hash_ring_node){slice_of(conf->nodes[i].name), conf->nodes[i].weight};
-    struct hash_ring *ring = hash_ring_new(nodes, conf->nnodes);
+    struct hash_ring *ring = redis_ring_new(conf);
     if (!ring || !owned) {
         hash_ring_free(ring);
         free(owned);

@@ -9,6 +9,7 @@ is not. Rounds are interleaved (one of each proxy, then again, each round beginn
 within each round, and its median and range over the rounds are shown.
 """
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from statistics import median
 
@@ -81,7 +83,7 @@ VARIANTS = {
     'large': [('haproxy', 'haproxy-splice', {'DEFAULTS': 'option splice-auto'})],
     'limit': [('tollgate', 'tollgate-bare', {'ROUTE': '', 'BACKEND': 'breaker { enabled = no }  eject { failures = 0 }'})],
 }
-OTHER_CASES = ('latency', 'idle', 'stream', 'start')
+OTHER_CASES = ('shared', 'latency', 'idle', 'stream', 'start')
 
 
 class Bench:
@@ -201,6 +203,61 @@ def case_cpu(bench, name):
         return (cpu_ns(process.pid) - before) / n / 1000
 
     show(bench, name, title, 'us of CPU per request', run_rounds(bench, under_test, bench.core, measure))
+
+
+def node_sums(port):
+    """(connections, commands, writes) of the gateway to its Redis nodes so far, from its admin port."""
+    with urllib.request.urlopen(f'http://127.0.0.1:{port}/metrics', timeout=5) as page:
+        text = page.read().decode()
+    return [sum(float(v) for v in re.findall(rf'^tollgate_redis_{name}_total{{.*}} (\S+)$', text, re.M))
+            for name in ('connects', 'commands', 'writes')]
+
+
+def case_shared(bench):
+    """Hits in Redis beside hits in memory: 20,000 keys of 1 KB, which memory has room for or not. Redis has the other core."""
+    ours = [p for p in bench.proxies if p.name == 'tollgate']
+    arguments = ['--path', '/b/1024', '--expect', 1024, '--keys', 20000]
+    ports, admins = [bench.port() for _ in range(3)], {}
+    nodes = ', '.join(f'"127.0.0.1:{port}"' for port in ports)
+    room, none = 'cache { size = 256m }', 'cache { size = 1m }'
+
+    def guise(name, *words):
+        admins[name] = bench.port()
+        more = ' '.join([*words, f'admin "127.0.0.1:{admins[name]}" {{}}'])
+        return ours[0].with_words(name, ROUTE='cache { ttl = 1h }', ROUTES=more)
+
+    def redis(name):
+        return f'redis {{ nodes = {{{nodes}}}  timeout = 2s  prefix = "{name}" }}'
+
+    def measure(proxy, port, process, turn):
+        n = 50000 if turn is not None else 40000
+        before = cpu_ns(process.pid)
+        report = bench.load(port, ['--requests', n, *arguments], bench.core)
+        bench.note_errors(f'shared {proxy}', report)
+        return (cpu_ns(process.pid) - before) / n / 1000
+
+    def sums(name, port, process, turn):
+        before = node_sums(admins[name])
+        cost = measure(name, port, process, turn)
+        connects, commands, writes = (b - a for a, b in zip(before, node_sums(admins[name])))
+        if name == 'redis' and turn is not None:
+            seen.append((before[0] + connects, commands / max(writes, 1)))
+        return cost
+
+    seen = []
+    with contextlib.ExitStack() as stack:
+        for port in ports:
+            stack.enter_context(Process(['redis-server', '--port', port, '--save', '', '--appendonly', 'no'],
+                                        bench.dir / 'redis.log', bench.other))
+        rounds = run_rounds(bench, [guise('memory', room), guise('memory-shared', room, redis('m')),
+                                    guise('redis', none, redis('r'))] if ours else [], bench.core, sums)
+    print(f'\nshared: 1 KB hits of 20,000 keys, 64 kept connections; us of CPU per request, median (range) of {len(rounds)} rounds')
+    for name in rounds[0]:
+        print(f'  {name:<18}{spread([r[name] for r in rounds])}')
+    found = [r['redis'] / r['memory-shared'] for r in rounds]
+    print(f'  redis/memory      {spread(found, "{:.2f}")}')
+    print(f'  commands a write  {spread([c for _, c in seen])}; connections to 3 nodes: {seen[-1][0]:.0f}')
+    bench.results['shared'] = {'unit': 'us', 'rounds': rounds, 'redis/memory': median(found)}
 
 
 def case_latency(bench):

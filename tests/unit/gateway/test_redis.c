@@ -5,7 +5,7 @@
 #include "gateway/redis.h"
 
 #include "lib/hash.h"
-#include "lib/hash_ring.h"
+#include "gateway/redis_ring.h"
 #include "tests/unit/gateway/redis_fixture.h"
 
 #define KEYS 2000
@@ -45,7 +45,6 @@ static void on_changed(void *ctx, size_t i, enum redis_state state, const char *
 
 static void set_up(void)
 {
-    struct hash_ring_node ring[SERVERS];
     make_directory();
     memset(&s, 0, sizeof(s));
     world_begin(&s.world);
@@ -53,12 +52,11 @@ static void set_up(void)
         snprintf(s.names[i], sizeof(s.names[i]), "redis-%d", i);
         s.nodes[i] = (struct conf_redis_node){
             .name = s.names[i], .unix_path = servers[i].path, .weight = (unsigned)i + 1};
-        ring[i] = (struct hash_ring_node){slice_of(s.names[i]), (unsigned)i + 1};
         START(i);
     }
-    s.ring = hash_ring_new(ring, SERVERS);
     s.conf = (struct conf_redis){
         .enabled = true, .nodes = s.nodes, .nnodes = SERVERS, .connect_ms = 500, .command_ms = 300};
+    s.ring = redis_ring_new(&s.conf);
     s.redis = redis_new(&(struct redis_setup){.loop = &s.world.loop,
                                               .set_timer = set_timer,
                                               .ctx = &s,
