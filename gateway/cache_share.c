@@ -491,6 +491,8 @@ bool cache_share_wait(struct exchange *x)
         unlist(s);
         return false;
     }
+    if (s->begun_ns == s->sent_ns) /* for the first time */
+        fleet_count_wait(cache_sharing_of(x)->fleet);
     uint64_t due =
         now +
         (s->has_news ? 0 : LOOK_MS * MS / 2 + random_below(random_next(&x->worker->random), LOOK_MS * MS));

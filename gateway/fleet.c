@@ -519,6 +519,11 @@ void fleet_count_link(struct fleet *f, size_t i, unsigned worker, const struct r
     atomic_store_explicit(&c->writes, stats->writes, memory_order_relaxed);
 }
 
+void fleet_count_wait(struct fleet *f)
+{
+    atomic_fetch_add_explicit(&f->waits, 1, memory_order_relaxed);
+}
+
 void fleet_view(const struct fleet *f, struct fleet_view *v)
 {
     *v = (struct fleet_view){
@@ -527,6 +532,7 @@ void fleet_view(const struct fleet *f, struct fleet_view *v)
         .heard = atomic_load_explicit(&f->heard, memory_order_relaxed),
         .purges = atomic_load_explicit(&f->purges, memory_order_relaxed),
         .purges_partial = atomic_load_explicit(&f->purges_partial, memory_order_relaxed),
+        .waits = atomic_load_explicit(&f->waits, memory_order_relaxed),
     };
 }
 

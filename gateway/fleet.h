@@ -138,6 +138,9 @@ MUST_USE bool fleet_purge(struct fleet *f, const struct fleet_purge *want, struc
 void fleet_count_answer(struct fleet *f, size_t i, unsigned worker, uint64_t took_ns);
 void fleet_count_link(struct fleet *f, size_t i, unsigned worker, const struct redis_link_stats *stats);
 
+/* A request waits for the fetch of another gateway. */
+void fleet_count_wait(struct fleet *f);
+
 struct fleet_node_view {
     const char *name;
     bool is_heard;
@@ -152,7 +155,7 @@ struct fleet_node_view {
 struct fleet_view {
     unsigned gateways;
     bool has_other_rings; /* a gateway has another list of nodes */
-    uint64_t heard, purges, purges_partial;
+    uint64_t heard, purges, purges_partial, waits;
 };
 
 void fleet_view(const struct fleet *f, struct fleet_view *v);

@@ -98,7 +98,7 @@ struct fleet {
     _Atomic unsigned gateways;
     _Atomic bool has_other_rings;
     _Atomic uint32_t session; /* without any node: grows when one is heard again */
-    _Atomic uint64_t heard, purges, purges_partial;
+    _Atomic uint64_t heard, purges, purges_partial, waits;
     size_t nnodes;
     struct fleet_node *nodes;
     char scratch[FLEET_TEXT_MAX];

@@ -184,4 +184,9 @@ void state_cache_metrics(const struct state_view *v, FILE *out)
     print(out, "cache_flights", "gauge", "Fetches for the cache that are under way.", f.flying);
     state_family(out, "cache_coalesced_total", "counter", "Requests that joined another's fetch.");
     fprintf(out, "tollgate_cache_coalesced_total{scope=\"local\"} %" PRIu64 "\n", f.followed);
+    if (v->fleet) {
+        struct fleet_view fleet;
+        fleet_view(v->fleet, &fleet);
+        fprintf(out, "tollgate_cache_coalesced_total{scope=\"cluster\"} %" PRIu64 "\n", fleet.waits);
+    }
 }

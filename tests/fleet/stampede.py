@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 
-from harness import HOST, SANITIZED, WAIT, Ask, Crowd, Fleet, Reply, crowd, http, run, tally, wait_for
+from harness import HOST, SANITIZED, WAIT, Ask, Crowd, Fleet, Reply, crowd, http, metric, run, tally, wait_for
 
 FRESH = "Cache-Control: max-age=3600"
 NOT_KEPT = "Cache-Control: no-store"
@@ -30,6 +30,11 @@ def everywhere(fleet, n, target, *fields):
     return [Ask(g.port, target, *fields) for g in fleet.gateways for _ in range(n)]
 
 
+def wait_until_stored(fleet, target):
+    """A client has its answer before Redis has it."""
+    wait_for(lambda: any(n.command("KEYS", f"t:o:*{target}*") for n in fleet.nodes), target + " is stored")
+
+
 def check_all(answers, body, status=200):
     wrong = [a for a in answers if a.error or a.status != status or a.body != body]
     assert not wrong, "%d of %d are not %d with the right body: %s" % (len(wrong), len(answers), status, tally(wrong))
@@ -42,6 +47,8 @@ def one_cold_key(binary, routes):
         answers = crowd(everywhere(fleet, EACH, "/cold"))
         check_all(answers, body)
         assert fleet.origin.asked["/cold"] == 1, "%d fetches" % fleet.origin.asked["/cold"]
+        waits = [metric(g, "tollgate_cache_coalesced_total", {"scope": "cluster"}) for g in fleet.gateways]
+        assert sorted(waits) == [0, 1, 1], "gateways that have waited for another: %s" % waits
         return "%d clients, the last after %.1f s" % (len(answers), max(a.seconds for a in answers))
 
 
@@ -204,6 +211,7 @@ def test_what_one_stores_others_serve(binary):
                                                           ("GET", ('If-None-Match: "v1"',), 304))):
                 target = "/shared%d" % i
                 http(first.port, "GET", target)
+                wait_until_stored(fleet, target)
                 for g in (second, third):
                     got = http(g.port, method, target, fields)
                     assert got.status == status, "%s %s: %d" % (method, fields, got.status)
@@ -218,6 +226,7 @@ def test_what_is_broken_in_redis_is_replaced(binary):
         fleet.origin.script = lambda request: Reply(b"body", FRESH)
         first, *others = fleet.gateways
         assert http(first.port, "GET", "/broken").body == b"body"
+        wait_until_stored(fleet, "/broken")
         for node in fleet.nodes:
             for key in node.command("KEYS", "t:o:*"):
                 value = bytearray(node.command("GET", key), "latin-1")
