@@ -364,6 +364,69 @@ START_TEST(burst_after_rest_is_whole)
 }
 END_TEST
 
+/* ---- the bucket alone ---- */
+
+#define HOARDS    64
+#define HOARD_MS  4000
+#define HOARD_RUN 30
+
+struct hoard {
+    uint64_t tokens, end_us;
+    int64_t stamp;
+};
+
+/* What the worst of clients can make of leases: hold them, and spend them in the last moment, all at once. */
+static double spend_hoards(const struct lease_rate *r, uint64_t seed)
+{
+    struct random random;
+    struct fake_bucket bucket = {0};
+    struct hoard hoards[HOARDS] = {{0, 0, 0}};
+    double per_us = (double)r->refill / (double)r->parts, sum = 0, least = 0, worst = -1e9;
+    uint64_t begin = 1000000;
+    random_seed_with(&random, seed);
+    for (uint64_t t = begin; t < begin + HOARD_MS * 1000; t += 100) {
+        struct hoard *h = &hoards[random_below(random_next(&random), HOARDS)];
+        bool spends_all = random_next(&random) % 400 == 0, asks = random_next(&random) % 20 == 0;
+        struct lease_ask ask = {.want = 1 + random_next(&random) % 40, .at_least = 1};
+        double before = sum;
+        if (asks && h->tokens > 0) { /* some of it comes back, some was spent */
+            ask.back = h->tokens / 2;
+            ask.spent = h->tokens - ask.back;
+            ask.stamp = h->stamp;
+            sum += (double)ask.spent;
+            h->tokens = 0;
+        }
+        if (asks) {
+            struct lease_reply reply = fake_take(&bucket, r, &ask, 0, (int64_t)t);
+            *h = (struct hoard){reply.granted, t + r->life_ns / 1000, reply.stamp};
+        }
+        for (size_t i = 0; i < HOARDS; i++)
+            if (hoards[i].tokens > 0 && (spends_all || hoards[i].end_us <= t)) {
+                sum += (double)hoards[i].tokens;
+                hoards[i].tokens = 0;
+            }
+        least = fmin(least, before - per_us * (double)(t - begin));
+        worst = fmax(worst, sum - per_us * (double)(t - begin) - least);
+    }
+    return worst - (double)r->burst;
+}
+
+START_TEST(leases_that_are_spent_at_once_stay_within_the_limit)
+{
+    const uint64_t rates[][2] = {{1000, 100}, {1000, 1000}, {300, 40}, {100000, 5000}};
+    for (uint64_t seed = 0; seed < HOARD_RUN; seed++)
+        for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+            struct token_rate rate;
+            struct lease_rate lease;
+            ck_assert(token_rate_init(&rate, rates[i][0], SECOND, rates[i][1]));
+            lease_rate_init(&lease, &rate, false);
+            ck_assert_uint_gt(lease.life_ns, 0);
+            double above = spend_hoards(&lease, seed);
+            ck_assert_msg(above <= 1e-6, "rate %zu, seed %d: %g above", i, (int)seed, above);
+        }
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *s = suite_create("token_lease_fleet");
@@ -375,6 +438,7 @@ static Suite *make_suite(void)
     tcase_add_test(c, limits_of_all_kinds_are_met);
     tcase_add_test(c, exact_limit_is_met);
     tcase_add_test(c, burst_after_rest_is_whole);
+    tcase_add_test(c, leases_that_are_spent_at_once_stay_within_the_limit);
     suite_add_tcase(s, c);
     return s;
 }
