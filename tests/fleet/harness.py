@@ -560,7 +560,7 @@ class _Near(asyncio.Protocol):
 
     def __init__(self, proxy):
         self.proxy, self.far, self.transport, self.is_connecting = proxy, None, None, False
-        self.got, self.held = 0, b""
+        self.got, self.held, self.early = 0, b"", b""
 
     def connection_made(self, transport):
         self.transport = transport
@@ -592,6 +592,9 @@ class _Near(asyncio.Protocol):
             self.far.pause_reading()
         else:
             self.transport.resume_reading()
+        if self.early:
+            self.far.write(self.early)
+            self.early = b""
 
     def pause(self):
         self.transport.pause_reading()
@@ -616,6 +619,9 @@ class _Near(asyncio.Protocol):
             self.far.abort()
 
     def data_received(self, data):
+        if not self.far:  # asyncio before 3.12 reads once more after a pause in connection_made
+            self.early += data
+            return
         self.far.write(data)
 
     def connection_lost(self, exc):
