@@ -121,7 +121,7 @@ struct cache_share {
     struct exchange *exchange;
     enum share_state state;
     enum cache_share_answer answer;
-    bool locks, is_busy, has_news, was_asked, has_key;
+    bool locks, is_busy, has_news, was_asked;
     bool is_granted;
     bool has_lost; /* an entry, or pieces, that were not what they ought to be, once */
     size_t node;

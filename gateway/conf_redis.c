@@ -10,6 +10,7 @@
 
 #include "gateway/conf_address.h"
 #include "gateway/conf_build.h"
+#include "gateway/conf_same.h"
 #include "lib/hash.h"
 
 static const struct conf_section *redis_section(void)
@@ -156,26 +157,22 @@ uint64_t conf_redis_fingerprint(const struct conf_redis *r)
     return hash_bytes(text, (size_t)len, r->nnodes);
 }
 
-static bool is_same_text(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 static bool is_same_tls(const struct conf_redis_tls *a, const struct conf_redis_tls *b)
 {
-    return a->enabled == b->enabled && a->verify == b->verify && is_same_text(a->ca_file, b->ca_file) &&
-           is_same_text(a->cert_file, b->cert_file) && is_same_text(a->key_file, b->key_file) &&
-           is_same_text(a->server_name, b->server_name);
+    return a->enabled == b->enabled && a->verify == b->verify && conf_same_text(a->ca_file, b->ca_file) &&
+           conf_same_text(a->cert_file, b->cert_file) && conf_same_text(a->key_file, b->key_file) &&
+           conf_same_text(a->server_name, b->server_name);
 }
 
 bool conf_redis_is_same(const struct conf_redis *a, const struct conf_redis *b)
 {
     if (!a->enabled || !b->enabled)
         return a->enabled == b->enabled;
-    return conf_redis_fingerprint(a) == conf_redis_fingerprint(b) && is_same_text(a->username, b->username) &&
-           is_same_text(a->password, b->password) && is_same_text(a->prefix, b->prefix) &&
-           a->connect_ms == b->connect_ms && a->command_ms == b->command_ms && a->trust_ms == b->trust_ms &&
-           a->lock_ms == b->lock_ms && a->lock_wait_ms == b->lock_wait_ms && is_same_tls(&a->tls, &b->tls);
+    return conf_redis_fingerprint(a) == conf_redis_fingerprint(b) &&
+           conf_same_text(a->username, b->username) && conf_same_text(a->password, b->password) &&
+           conf_same_text(a->prefix, b->prefix) && a->connect_ms == b->connect_ms &&
+           a->command_ms == b->command_ms && a->trust_ms == b->trust_ms && a->lock_ms == b->lock_ms &&
+           a->lock_wait_ms == b->lock_wait_ms && is_same_tls(&a->tls, &b->tls);
 }
 
 /* ---- printing ---- */

@@ -68,18 +68,18 @@ bool conf_routes_match_same(const struct conf_route *a, const struct conf_route 
 
 /* ---- what only a start can give ---- */
 
-static bool is_same_text(const char *a, const char *b)
+bool conf_same_text(const char *a, const char *b)
 {
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
 static bool are_same_listens(const struct conf *a, const struct conf *b)
 {
-    if (a->nlistens != b->nlistens || !is_same_text(a->admin.listen.address, b->admin.listen.address))
+    if (a->nlistens != b->nlistens || !conf_same_text(a->admin.listen.address, b->admin.listen.address))
         return false;
     for (size_t i = 0; i < a->nlistens; i++)
-        if (!is_same_text(a->listens[i].address, b->listens[i].address) ||
-            !is_same_text(a->listens[i].tls_cert, b->listens[i].tls_cert))
+        if (!conf_same_text(a->listens[i].address, b->listens[i].address) ||
+            !conf_same_text(a->listens[i].tls_cert, b->listens[i].tls_cert))
             return false;
     return true;
 }
@@ -97,7 +97,7 @@ size_t conf_fixed_changes(const struct conf *old, const struct conf *new, const 
         {"redis", conf_redis_is_same(&old->redis, &new->redis)},
         {"client.max_head", old->client.max_head == new->client.max_head},
         {"log.access and log.error",
-         is_same_text(old->log.access, new->log.access) && is_same_text(old->log.error, new->log.error)},
+         conf_same_text(old->log.access, new->log.access) && conf_same_text(old->log.error, new->log.error)},
     };
     size_t n = 0;
     _Static_assert(sizeof(fixed) / sizeof(fixed[0]) <= CONF_FIXED_MAX, "names has a place for each");

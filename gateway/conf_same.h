@@ -11,6 +11,9 @@
  * order. */
 bool conf_routes_match_same(const struct conf_route *a, const struct conf_route *b);
 
+/* Either may be NULL. */
+bool conf_same_text(const char *a, const char *b);
+
 #define CONF_FIXED_MAX 8
 
 /* What has changed from OLD to NEW that a running process keeps as it was: names for a person, in NAMES,

@@ -15,7 +15,6 @@
 
 #include "gateway/conf.h"
 #include "lib/clock.h"
-#include "lib/hash.h"
 
 #define MS          UINT64_C(1000000)
 #define TICK_MS     10
