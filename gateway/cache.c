@@ -223,12 +223,19 @@ static enum step_result fetch(struct exchange *x)
     return STEP_PASS;
 }
 
+/* What X awaited of its flight ends with it. */
+static void leave_flight(struct exchange *x)
+{
+    flight_leave(&x->caching.reader);
+    x->caching.awaits_whole = false;
+}
+
 /* O was stored while X thought that it was not; takes the reference. */
 static enum step_result land_stored(struct exchange *x, struct object *o)
 {
     x->caching.forwarded = NULL;
     flight_land_stored(&x->caching.reader, o);
-    flight_leave(&x->caching.reader);
+    leave_flight(x);
     return cache_serve(x, o, CACHE_HIT);
 }
 
@@ -353,7 +360,7 @@ static enum step_result ask_for_variant(struct exchange *x, const struct object 
 static void give_up_flight(struct exchange *x)
 {
     flight_land(&x->caching.reader, FLIGHT_AGAIN, NULL, REASON_NONE);
-    flight_leave(&x->caching.reader);
+    leave_flight(x);
 }
 
 /* X leads a flight for others that want the whole, too, which is not there after all. */
@@ -361,7 +368,6 @@ static enum step_result miss_whole(struct exchange *x)
 {
     cache_share_end(x);
     give_up_flight(x);
-    x->caching.awaits_whole = false;
     return miss(x, x->caching.forwarded);
 }
 
@@ -378,7 +384,7 @@ static enum step_result lead_with(struct exchange *x, struct object *o)
     if (cached_of(o)->kind == CACHED_NOTHING) {
         cache_share_release(x);
         flight_land(&x->caching.reader, FLIGHT_ALONE, NULL, REASON_NONE);
-        flight_leave(&x->caching.reader);
+        leave_flight(x);
         return use_object(x, o);
     }
     switch (use_of(x, o)) {
@@ -492,18 +498,18 @@ static enum step_result share(struct exchange *x, enum flight_state state)
     struct object *o = flight_object(&c->reader);
     if (o && !is_for(x, cached_of(o))) {
         object_put(o);
-        flight_leave(&c->reader);
+        leave_flight(x);
         return c->full_key.text.len > 0 ? look_up(x) : go_alone(x, "vary-miss");
     }
     if (!o || (state == FLIGHT_DONE && !o->body && flight_length(&c->reader) > 0)) {
         object_put(o); /* its body was too large to be kept */
-        flight_leave(&c->reader);
+        leave_flight(x);
         return go_alone(x, c->forwarded);
     }
     enum cache_status status = flight_was_stored(&c->reader) ? CACHE_HIT : CACHE_MISS;
     if (state == FLIGHT_BODY)
         return serve_stream(x, o, status);
-    flight_leave(&c->reader);
+    leave_flight(x);
     c->forwarded = status == CACHE_HIT ? NULL : c->forwarded;
     return cache_serve(x, o, status);
 }
@@ -518,7 +524,7 @@ static enum step_result follow(struct exchange *x)
     if (state == FLIGHT_BODY || state == FLIGHT_DONE)
         return share(x, state);
     enum reason reason = flight_reason(&c->reader);
-    flight_leave(&c->reader);
+    leave_flight(x);
     if (state == FLIGHT_AGAIN && ++c->rounds < ROUNDS_MAX)
         return look_up(x);
     if (state != FLIGHT_FAILED)

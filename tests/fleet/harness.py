@@ -434,10 +434,12 @@ class Request:
 
 
 class Reply:
-    """What the origin says, DELAY seconds later. CLOSE: it hangs up instead."""
+    """What the origin says, DELAY seconds later. PAUSE: the second half of it so many seconds after the first. CLOSE: it
+    hangs up instead."""
 
-    def __init__(self, body=b"", *fields, status=200, delay=0.0, close=False):
-        self.body, self.fields, self.status, self.delay, self.close = body, fields, status, delay, close
+    def __init__(self, body=b"", *fields, status=200, delay=0.0, pause=0.0, close=False):
+        self.body, self.fields, self.status, self.close = body, fields, status, close
+        self.delay, self.pause = delay, pause
 
     def data(self, request):
         head = "".join(f + "\r\n" for f in self.fields)
@@ -488,8 +490,12 @@ class _OriginConnection(asyncio.Protocol):
             return
         if reply.close:
             self.transport.abort()
-        else:
-            self.transport.write(reply.data(request))
+            return
+        data = reply.data(request)
+        half = len(data) // 2 if reply.pause else len(data)
+        self.transport.write(data[:half])
+        if reply.pause:
+            self.origin.thread.loop.call_later(reply.pause, self.transport.write, data[half:])
 
 
 class TcpProxy:

@@ -309,6 +309,18 @@ def test_a_crowd_of_ranges_reads_once(binary):
         return "%d clients, then %d fetches" % (len(answers), fleet.origin.asked["/ranges"] - 1)
 
 
+def test_ranges_of_what_is_not_there_after_all(binary):
+    """They waited for the whole in vain, and go on while others read its beginning."""
+    body = noise(3 * MB)
+    with Fleet(binary, SHARED, redis=PATIENT) as fleet:
+        for target in ("/vain1", "/vain2", "/vain3"):
+            node, key = store(fleet, target, body)
+            damage(node, key, "changed", 0)
+            fleet.origin.script = lambda request: Reply(body, FRESH, pause=0.3)
+            for a in crowd([Ask(fleet.gateways[2].port, target, "Range: bytes=5-9")] * (EACH // 2)):
+                assert a.status == 206 and a.body == body[5:10] or a.status == 200 and a.body == body, (a.status, a.error)
+
+
 def test_purge_while_it_is_read(binary):
     """Those that read go on to the end, and nothing of it stays; who comes after the purge, while they still read or
     later, gets what is new, on every gateway."""
