@@ -26,6 +26,7 @@ struct record {
     struct slice request_id;
     struct slice trace_id; /* 32 hex digits */
     struct slice span_id;  /* 16 hex digits: our own span */
+    bool is_sampled;       /* its trace is exported, whatever becomes of it */
     struct ip client_ip;
     struct slice method;
     enum http_method method_kind;
