@@ -109,7 +109,8 @@ struct span {
     uint64_t link_span; /* 0: none; of another trace, or of this one */
     struct trace_id link_trace;
     unsigned nattributes;
-    struct span_attribute attributes[SPAN_ATTRIBUTES];
+    struct span_attribute
+        *attributes; /* SPAN_ATTRIBUTES of them, from the arena with the first; few spans have any */
 };
 
 struct span_list {
@@ -122,9 +123,9 @@ struct span_list {
 struct span *span_add(struct span_list *l, struct arena *a, const char *name, uint64_t now_ns);
 void span_end(struct span *s, uint64_t now_ns);
 
-/* TEXT must live as long as the span. What does not fit is left out. */
-void span_set_text(struct span *s, const char *name, struct slice text);
-void span_set_number(struct span *s, const char *name, int64_t number);
+/* TEXT must live as long as the span, and A is its arena. What does not fit is left out. */
+void span_set_text(struct span *s, struct arena *a, const char *name, struct slice text);
+void span_set_number(struct span *s, struct arena *a, const char *name, int64_t number);
 void span_link(struct span *s, struct trace_id trace, uint64_t span);
 
 #endif
