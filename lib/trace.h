@@ -45,32 +45,34 @@ struct trace_context {
     bool is_sampled;   /* the parent's decision */
     bool has_decision; /* there was one; with W3C always, with B3 it may be deferred */
     bool is_debug;     /* B3: sampled whatever the others say */
+    bool is_random;    /* W3C, level 2: the id's last 56 bits are random, says who began the trace */
 };
 
 /* A new trace of two random numbers. */
 struct trace_context trace_begin(uint64_t random_high, uint64_t random_low);
 
 /* The value of the one field traceparent. False: it is none; *OUT is untouched. A version above 00 is read as
- * far as it is known, ff is refused. */
+ * far as it is known (not its random flag), ff is refused. All parsers leave *OUT alone when they say false.
+ */
 bool trace_parse(struct slice value, struct trace_context *out);
 
 /* The value of the field b3: "TRACE-SPAN[-SAMPLED[-PARENT]]", or only the decision ("0", "1", "d"): then
  * OUT->id is zero and a new trace is to be begun with the decision. */
 bool trace_parse_b3(struct slice value, struct trace_context *out);
 
-/* The same of X-B3-TraceId (16 or 32 digits), -SpanId, -Sampled and -Flags; an empty slice: not there. */
+/* The same of X-B3-TraceId (16 or 32 digits), -SpanId, -Sampled ("0", "1", and as old peers have it "false",
+ * "true") and -Flags; an empty slice: not there. False also when none is there. */
 bool trace_parse_b3_fields(struct slice trace, struct slice span, struct slice sampled, struct slice flags,
                            struct trace_context *out);
 
-/* Whether all values of tracestate, joined, may be passed on: at most 32 members, keys unique, all
- * well-formed, not longer than TRACE_STATE_MAX. */
+/* Whether all values of tracestate, joined by commas, may be passed on: at most 32 members (empty ones
+ * count), keys unique, all well-formed, not longer than TRACE_STATE_MAX. */
 bool trace_state_is_valid(struct slice joined);
 
-/* traceparent for whom SPAN asks; OUT has TRACE_PARENT_LEN + 1 bytes. The random flag is set where the trace
- * began here (C->parent is 0). */
+/* traceparent for whom SPAN asks; OUT has TRACE_PARENT_LEN + 1 bytes. The random flag is passed on. */
 void trace_format(const struct trace_context *c, uint64_t span, char *out);
 
-/* b3, single: "TRACE-SPAN-1"; OUT has 32 + 1 + 16 + 2 + 1 bytes. */
+/* b3, single: "TRACE-SPAN-1", -0 or -d; OUT has TRACE_B3_LEN + 1 bytes. */
 #define TRACE_B3_LEN 51
 void trace_format_b3(const struct trace_context *c, uint64_t span, char *out);
 
@@ -83,8 +85,8 @@ static inline bool trace_id_equals(struct trace_id a, struct trace_id b)
     return a.high == b.high && a.low == b.low;
 }
 
-/* A share of all traces, 0..1, as a bound for trace_ratio_samples: all services with the same share decide
- * alike, for it looks at the id's last 56 bits. */
+/* A share of all traces, 0 (none) to 1 (all), as a bound for trace_ratio_samples: all services with the same
+ * share decide alike, for it looks at the id's last 56 bits as OpenTelemetry's consistent sampling does. */
 uint64_t trace_ratio(double share);
 bool trace_ratio_samples(const struct trace_id *id, uint64_t ratio);
 
@@ -109,8 +111,7 @@ struct span {
     uint64_t link_span; /* 0: none; of another trace, or of this one */
     struct trace_id link_trace;
     unsigned nattributes;
-    struct span_attribute
-        *attributes; /* SPAN_ATTRIBUTES of them, from the arena with the first; few spans have any */
+    struct span_attribute *attributes; /* room for SPAN_ATTRIBUTES, from the arena with the first */
 };
 
 struct span_list {
@@ -121,9 +122,12 @@ struct span_list {
 /* A span at the end of the list, from the arena. NULL: there are SPANS_MAX, or memory is short; all functions
  * on spans take NULL. */
 struct span *span_add(struct span_list *l, struct arena *a, const char *name, uint64_t now_ns);
+
+/* One that has ended stays as it is. */
 void span_end(struct span *s, uint64_t now_ns);
 
-/* TEXT must live as long as the span, and A is its arena. What does not fit is left out. */
+/* TEXT must live as long as the span, and A is its arena. A name that is there already gets the new value;
+ * what does not fit is left out. */
 void span_set_text(struct span *s, struct arena *a, const char *name, struct slice text);
 void span_set_number(struct span *s, struct arena *a, const char *name, int64_t number);
 void span_link(struct span *s, struct trace_id trace, uint64_t span);
