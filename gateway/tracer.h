@@ -10,7 +10,8 @@
  * sends them in batches to an OTLP/HTTP endpoint (JSON, gzip) where the configuration names one. It never
  * slows a request: its mailbox is bounded, what finds it full is dropped and counted; a collector that does
  * not answer costs retries with growing pauses (jittered, Retry-After heeded) and, when the bound of what
- * waits is reached, the newest traces, counted too.
+ * waits is reached, the newest traces, counted too. A batch that was tried sixteen times, some five minutes,
+ * is given up. Trouble is logged, at most once a minute.
  *
  * Formats: OTLP 1.x, JSON encoding of ExportTraceServiceRequest (ids in hex, numbers of 64 bits as text);
  * attributes by OpenTelemetry's semantic conventions for HTTP 1.2x.
@@ -18,6 +19,7 @@
 #ifndef GATEWAY_TRACER_H
 #define GATEWAY_TRACER_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 
 #include "lib/check.h"
@@ -42,11 +44,15 @@ struct trace_event {
 
 /*
  * A request that is over: one block of memory, from malloc, with everything it points to inside (but for
- * static names). spans[0] is the request's own, kind SERVER; parents of the others are ids of this list, all
- * drawn. Times are monotonic; begin_wall_us belongs to spans[0].begin_ns.
+ * static names). spans[0] is the request's own, kind SERVER; there is at least this one. Parents of the
+ * others are ids of this list, or 0: of spans[0]. All ids are drawn. Times are monotonic; begin_wall_us
+ * belongs to spans[0].begin_ns. A span without an end ends with spans[0].
  */
 struct trace {
-    struct message base; /* first; the tracer's */
+    struct message base; /* first; this and the next three are the tracer's, who sets them */
+    struct trace *next;
+    _Atomic unsigned refs;
+    uint64_t taken_ns;
     struct trace_id id;
     uint64_t remote_parent; /* 0: none */
     struct slice state;     /* tracestate, or empty */
@@ -82,7 +88,7 @@ MUST_USE struct tracer *tracer_new(const struct tracer_setup *setup, struct err 
 /* Any thread; takes T, also when it is dropped. Never waits. */
 void tracer_offer(struct tracer *t, struct trace *trace);
 
-/* No more offers. What waits is sent within WITHIN_MS, or dropped. Frees T. */
+/* No more offers. What waits is sent within WITHIN_MS, or dropped. Frees T, which may be NULL. */
 void tracer_stop(struct tracer *t, unsigned within_ms);
 
 /* ---- to be looked at; any thread, under a lock that workers never take ---- */
@@ -97,7 +103,8 @@ char *tracer_list_json(struct tracer *t, size_t max, bool slow, const char *filt
 /* One of them whole, by trace id (the newest of that trace) or by request id; NULL when there is none, or
  * memory is short: {"trace_id",..., as above, "spans":[{"id","parent","name","kind","begin_ms","end_ms" (from
  * the begin of the
- * request),"failed","attributes":{..},"link":{"trace_id","span_id"}}],"events":[{"type","text","at_ms"}]} */
+ * request),"failed","attributes":{..},"link":{"trace_id","span_id"}}],"events":[{"type","text","at_ms"}],"dropped_spans":N}
+ */
 char *tracer_show_json(struct tracer *t, const char *id);
 
 struct tracer_stats {

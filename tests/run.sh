@@ -31,6 +31,7 @@ for suite in "$@"; do
             case $test in *.o | *.d | *.gc*) continue ;; esac
             [ -x "$test" ] && run "unit/$(basename "$test")" timeout 120 "$test"
         done
+        run unit/receiver timeout 60 python3 tests/trace/receiver.py --self-test
         ;;
     e2e)
         for story in tests/e2e/*.vtc; do
