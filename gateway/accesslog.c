@@ -305,6 +305,22 @@ static char *put_url(char *p, struct slice url, const struct conf_log *log, put_
     return put_query(p, slice_skip(url, n + 1), log, put_text);
 }
 
+static char *put_plain(char *p, struct slice s)
+{
+    memcpy(p, s.p, s.len);
+    return p + s.len;
+}
+
+struct slice accesslog_query(struct slice query, const struct conf_log *log, char *space)
+{
+    return (struct slice){space, (size_t)(put_query(space, query, log, put_plain) - space)};
+}
+
+struct slice accesslog_url(struct slice url, const struct conf_log *log, char *space)
+{
+    return (struct slice){space, (size_t)(put_url(space, url, log, put_plain) - space)};
+}
+
 /* ---- JSON ---- */
 
 /* KEY is all that stands before the text: `,"host":"`. */

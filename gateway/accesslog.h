@@ -49,4 +49,10 @@ void accesslog_configure(struct accesslog *a, const struct conf_log *log);
 void accesslog_format(struct accesslog *a, const struct record *r, const struct conf_log *log,
                       struct buf *out);
 
+/* A query, and a URL with one, without the values that LOG masks. SPACE has ACCESSLOG_GROWTH times its bytes.
+ */
+#define ACCESSLOG_GROWTH 4
+struct slice accesslog_query(struct slice query, const struct conf_log *log, char *space);
+struct slice accesslog_url(struct slice url, const struct conf_log *log, char *space);
+
 #endif

@@ -556,15 +556,34 @@ static enum step_result begin(struct exchange *x)
     return look_up(x);
 }
 
-enum step_result cache_step(struct exchange *x)
+static enum step_result go_on(struct exchange *x)
 {
-    struct caching *c = &x->caching;
-    if (!cache_conf_of(x)->enabled || exchange_route(x)->action != ACTION_PROXY)
-        return STEP_PASS;
-    c->now_ms = cache_now_ms();
-    if (!c->is_begun)
+    if (!x->caching.is_begun)
         return begin(x);
-    if (c->purge)
+    if (x->caching.purge)
         return purge_go_on(x);
     return cache_share_is_pending(x) ? take_shared(x) : follow(x);
+}
+
+static void trace_wait(struct exchange *x)
+{
+    struct trace_id trace;
+    uint64_t span;
+    bool is_shared = cache_share_is_pending(x), follows = !is_shared && x->caching.reader.flight;
+    struct span *s = tracing_wait(x, is_shared ? cache_share_wait_name(x) : follows ? "flight" : "purge");
+    if (!follows)
+        return;
+    flight_trace(&x->caching.reader, &trace, &span);
+    span_link(s, trace, span);
+}
+
+enum step_result cache_step(struct exchange *x)
+{
+    if (!cache_conf_of(x)->enabled || exchange_route(x)->action != ACTION_PROXY)
+        return STEP_PASS;
+    x->caching.now_ms = cache_now_ms();
+    enum step_result r = go_on(x);
+    if (r == STEP_PARK)
+        trace_wait(x);
+    return r;
 }

@@ -506,6 +506,18 @@ bool cache_share_is_pending(const struct exchange *x)
     return x->caching.share && x->caching.share->state != SHARE_IDLE;
 }
 
+const char *cache_share_wait_name(const struct exchange *x)
+{
+    switch (x->caching.share->state) {
+    case SHARE_WAITING:
+        return "lock";
+    case SHARE_READING:
+        return "redis read";
+    default:
+        return "redis lookup";
+    }
+}
+
 bool cache_share_was_asked(const struct exchange *x)
 {
     return x->caching.share && x->caching.share->was_asked;

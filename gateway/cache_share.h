@@ -72,6 +72,9 @@ bool cache_share_is_reading(const struct exchange *x);
 
 bool cache_share_is_pending(const struct exchange *x);
 
+/* For what, in a word or two. */
+const char *cache_share_wait_name(const struct exchange *x);
+
 /* It was asked for, whatever the answer was. */
 bool cache_share_was_asked(const struct exchange *x);
 

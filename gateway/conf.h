@@ -214,6 +214,25 @@ struct conf_admin {
     const char *token; /* bearer token; NULL: none, then only a loopback address or unix socket is allowed */
 };
 
+/* Whose trace contexts are gone on with. */
+enum conf_parents { TRACING_PARENTS_ALL, TRACING_PARENTS_TRUSTED, TRACING_PARENTS_NONE };
+
+struct conf_tracing {
+    bool enabled;
+    const char *endpoint; /* OTLP over HTTP; NULL: nothing is exported */
+    uint32_t sample;      /* hundredths of a percent; default 1 % */
+    uint64_t ratio;       /* the same, for trace_ratio_samples */
+    uint32_t slow_ms;     /* requests that take as long are kept; 0: none; default 1 s */
+    enum conf_parents parents;
+    bool b3;              /* contexts in the form of Zipkin, too */
+    const char *service;  /* service.name; default "tollgate" */
+    const char **headers; /* "Name: value", for the endpoint */
+    size_t nheaders;
+    uint32_t queue;      /* spans that may wait for the endpoint; default 8192 */
+    uint32_t timeout_ms; /* of one export; default 5 s */
+    const char *ca_file; /* for an https endpoint; NULL: the system's */
+};
+
 struct conf {
     const char *file;
     struct conf_listen *listens;
@@ -226,6 +245,7 @@ struct conf {
     struct conf_log log;
     struct conf_cache_store cache;
     struct conf_redis redis;
+    struct conf_tracing tracing;
     uint32_t drain_timeout_ms; /* TERM to exit at the latest; default 30 s */
     uint32_t limit_buckets;    /* clients that are remembered by limits at a time; default 1,000,000 */
     uint32_t resolve_ms;       /* names of servers are resolved again this often; default 10 s */

@@ -255,6 +255,7 @@ void conf_build(struct conf_load *load, const struct conf_node *root)
     conf_bind(load, conf_only(root, "cache"), section_of("cache"), &c->cache);
     build_log(load, root);
     conf_build_redis(load, root);
+    conf_build_tracing(load, root);
     conf_build_backends(load, root);
     conf_build_auths(load, root);
     conf_build_routes(load, root, !conf_node_has_gaps(root));

@@ -54,6 +54,10 @@ void conf_warn_alone(struct conf_load *load, const struct conf_node *node, const
                      const char *effect);
 void conf_print_redis(const struct conf_redis *r, FILE *out);
 
+/* conf_tracing.c: the section tracing. */
+void conf_build_tracing(struct conf_load *load, const struct conf_node *root);
+void conf_print_tracing(const struct conf_tracing *t, FILE *out);
+
 /* conf_auth.c: all ways to say who a client is; those of a route, for which they have to be there; what
  * they hold beside the load's memory is freed; all of it printed. */
 void conf_build_auths(struct conf_load *load, const struct conf_node *root);

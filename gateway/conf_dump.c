@@ -236,6 +236,7 @@ void conf_dump(const struct conf *c, FILE *out)
     conf_print(section_of("cache"), &c->cache, out, 2);
     fputs("}\n", out);
     conf_print_redis(&c->redis, out);
+    conf_print_tracing(&c->tracing, out);
     for (size_t i = 0; i < c->nbackends; i++)
         print_backend(&c->backends[i], out);
     conf_print_auths(c, out);

@@ -95,6 +95,7 @@ size_t conf_fixed_changes(const struct conf *old, const struct conf *new, const 
         {"limit_buckets", old->limit_buckets == new->limit_buckets},
         {"cache.size", old->cache.size == new->cache.size},
         {"redis", conf_redis_is_same(&old->redis, &new->redis)},
+        {"where traces are exported to", conf_tracing_exports_alike(&old->tracing, &new->tracing)},
         {"client.max_head", old->client.max_head == new->client.max_head},
         {"log.access and log.error",
          conf_same_text(old->log.access, new->log.access) && conf_same_text(old->log.error, new->log.error)},

@@ -20,4 +20,7 @@ bool conf_same_text(const char *a, const char *b);
  * which has CONF_FIXED_MAX places. How many. */
 size_t conf_fixed_changes(const struct conf *old, const struct conf *new, const char **names);
 
+/* conf_tracing.c: whether what exports traces by A would do the same by B. */
+bool conf_tracing_exports_alike(const struct conf_tracing *a, const struct conf_tracing *b);
+
 #endif

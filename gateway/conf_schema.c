@@ -30,6 +30,7 @@ static const char *const word_stdout[] = {"stdout", "off", NULL};
 static const char *const word_stderr[] = {"stderr", NULL};
 static const char *const log_formats[] = {"json", "combined", NULL};
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const tracing_parents[] = {"all", "trusted", "none", NULL};
 static const char *const health_kinds[] = {"http", "tcp", NULL};
 static const char *const priorities[] = {"low", "normal", "high", "critical", NULL};
 static const char *const limit_modes[] = {"enforce", "shadow", NULL};
@@ -414,6 +415,20 @@ static const struct conf_option redis_rows[] = {
 };
 static const struct conf_section redis_section = {"redis", NULL, false, ROWS(redis_rows)};
 
+static const struct conf_option tracing_rows[] = {
+    {"endpoint", CONF_TEXT, NULL, 8, 2 * KB, FIELD(conf_tracing, endpoint)},
+    {"sample", CONF_PERCENT, "1%", 0, 10000, FIELD(conf_tracing, sample)},
+    {"slow", CONF_TIME, "1s", 0, HOUR, FIELD(conf_tracing, slow_ms)},
+    {"parents", CONF_WORD, "all", .words = tracing_parents, FIELD(conf_tracing, parents)},
+    {"b3", CONF_FLAG, "no", FIELD(conf_tracing, b3)},
+    {"service", CONF_TEXT, "tollgate", 1, 255, FIELD(conf_tracing, service)},
+    {"headers", CONF_LIST, .min = 3, .max = 4 * KB},
+    {"queue", CONF_COUNT, "8192", 64, 1048576, FIELD(conf_tracing, queue)},
+    {"timeout", CONF_TIME, "5s", 100, 60 * SECOND, FIELD(conf_tracing, timeout_ms)},
+    {"ca", CONF_FILE, NULL, 1, 4 * KB, FIELD(conf_tracing, ca_file)},
+};
+static const struct conf_section tracing_section = {"tracing", NULL, false, ROWS(tracing_rows)};
+
 static const struct conf_option root_rows[] = {
     {"workers", CONF_COUNT, "auto", 1, 256, .words = word_auto, FIELD(conf, workers)},
     {"trusted_proxies", CONF_LIST, .min = 1, .max = KB},
@@ -430,6 +445,7 @@ static const struct conf_option root_rows[] = {
     {"log", CONF_SECTION, .section = &log_section},
     {"cache", CONF_SECTION, .section = &store_section},
     {"redis", CONF_SECTION, .section = &redis_section},
+    {"tracing", CONF_SECTION, .section = &tracing_section},
     {"api_keys", CONF_SECTION, .section = &api_keys_section},
     {"users", CONF_SECTION, .section = &users_section},
     {"jwt", CONF_SECTION, .section = &jwt_section},

@@ -26,18 +26,21 @@
 #include "gateway/prober.h"
 #include "gateway/redis_watch.h"
 #include "gateway/resolver.h"
+#include "gateway/tracer.h"
 #include "gateway/version.h"
 #include "gateway/worker.h"
 #include "lib/clock.h"
+#include "lib/random.h"
 
-#define MS           UINT64_C(1000000)
-#define LOOK_MS      20        /* how often a drain looks whether it is done */
-#define SWEEP_MS     1000      /* endpoints that nobody uses are freed this often */
-#define LOG_FLUSH_MS 2000      /* for the log writer to write what it has, at the end */
-#define MALLOC_MMAP  (1 << 20) /* bytes: larger pieces come from the system and go back to it */
-#define MALLOC_TRIM  (8 << 20) /* bytes that may lie free at the end of each heap */
-#define SIGNALS      5
-#define MAIL_MAX     1024
+#define MS             UINT64_C(1000000)
+#define LOOK_MS        20        /* how often a drain looks whether it is done */
+#define SWEEP_MS       1000      /* endpoints that nobody uses are freed this often */
+#define LOG_FLUSH_MS   2000      /* for the log writer to write what it has, at the end */
+#define TRACE_FLUSH_MS 2000      /* for the tracer to export what waits, the same */
+#define MALLOC_MMAP    (1 << 20) /* bytes: larger pieces come from the system and go back to it */
+#define MALLOC_TRIM    (8 << 20) /* bytes that may lie free at the end of each heap */
+#define SIGNALS        5
+#define MAIL_MAX       1024
 
 struct control;
 
@@ -64,6 +67,7 @@ struct control {
     bool is_live; /* the workers have it: changes are posted */
     struct worker **workers;
     unsigned nworkers;
+    struct tracer *tracer;
     struct admin *admin;
     bool draining;
     uint64_t drain_until_ns;
@@ -416,6 +420,27 @@ static bool open_loop(struct control *c, const struct conf *conf)
     return c->resolver && open_signals(c);
 }
 
+/* Also where nothing is exported: for what can be looked at on the admin port. */
+static bool start_tracer(struct control *c, struct err *err)
+{
+    const struct conf_tracing *conf = &c->current.snapshot->conf->tracing;
+    char instance[17];
+    struct random random;
+    random_seed(&random);
+    span_id_format(random_next(&random), instance);
+    const struct tracer_setup setup = {.endpoint = conf->enabled ? conf->endpoint : NULL,
+                                       .headers = conf->headers,
+                                       .nheaders = conf->nheaders,
+                                       .service = conf->service,
+                                       .version = version_number,
+                                       .instance = instance,
+                                       .timeout_ms = conf->timeout_ms,
+                                       .queue = conf->queue,
+                                       .ca = conf->ca_file,
+                                       .log = c->log};
+    return (c->tracer = tracer_new(&setup, err)) != NULL;
+}
+
 static bool start_workers(struct control *c, struct err *err)
 {
     struct endpoint_list **lists;
@@ -437,6 +462,7 @@ static bool start_workers(struct control *c, struct err *err)
             .cache = c->cache,
             .fleet = c->fleet,
             .access_log = c->access_log,
+            .tracer = c->tracer,
             .log = c->log,
         };
         c->workers[i] = worker_start(&setup, err);
@@ -490,8 +516,8 @@ static bool start(struct control *c, struct conf *conf, struct err *err)
         conf_free(conf);
         return false;
     }
-    return open_generation(c, conf, &c->current) && start_fleet(c, err) && start_workers(c, err) &&
-           start_admin(c, err);
+    return open_generation(c, conf, &c->current) && start_fleet(c, err) && start_tracer(c, err) &&
+           start_workers(c, err) && start_admin(c, err);
 }
 
 static void announce(struct control *c)
@@ -543,6 +569,8 @@ static void finish(struct control *c)
     concurrency_free(c->concurrency);
     cache_free(c->cache);
     free(c->workers);
+    if (c->tracer)
+        tracer_stop(c->tracer, TRACE_FLUSH_MS);
     if (c->access_log)
         logwriter_stop(c->access_log, LOG_FLUSH_MS);
     log_printf(c->log, LOG_INFO, "stopped");

@@ -52,13 +52,21 @@ const struct conf_route *exchange_route(const struct exchange *x)
 void exchange_run(struct exchange *x)
 {
     x->parked = false;
+    if (x->tracing.wait)
+        tracing_resume(x);
     while (!x->reply.ready && !x->aborted) {
         CHECK(x->step < request_path_length);
-        enum step_result r = request_path[x->step].run(x);
+        const struct step *s = &request_path[x->step];
+        if (x->record.is_sampled)
+            tracing_enter(x, s->name);
+        enum step_result r = s->run(x);
         if (r == STEP_PARK) {
             x->parked = !x->reply.ready && !x->aborted;
+            tracing_park(x, s->name);
             return;
         }
+        if (x->tracing.step)
+            tracing_leave(x);
         if (r == STEP_REPLY)
             x->reply.ready = true;
         else
@@ -226,6 +234,7 @@ void exchange_end(struct exchange *x, bool complete)
     bool goes_on = cache_goes_on(x) && cache_own_request(x);
     undo_steps(x, true, !goes_on);
     complete_record(x, complete);
+    tracing_finish(x);
     worker_record(x->worker, &x->record, x->use->snapshot->conf);
     if (goes_on)
         adopt(x);

@@ -23,6 +23,7 @@
 #include "gateway/limit.h"
 #include "gateway/record.h"
 #include "gateway/router.h"
+#include "gateway/tracing.h"
 #include "lib/arena.h"
 #include "lib/http1.h"
 #include "lib/uri.h"
@@ -95,6 +96,7 @@ struct exchange {
     uint64_t retry_after_s;        /* to be told with a refusal; 0: the reason's own */
     struct MHD_Response *response; /* once it is being sent; the connection's */
     struct record record;
+    struct tracing tracing;
     struct err err;
 
     struct arena arena;

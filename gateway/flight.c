@@ -36,6 +36,8 @@ struct flight {
     bool is_listed;      /* under the stripe's lock */
     uint64_t hash, since;
     struct object_key key;
+    struct trace_id trace; /* of who began it; */
+    uint64_t span;         /* neither changes */
 
     pthread_mutex_t lock;
     enum flight_state state;
@@ -204,6 +206,8 @@ bool flight_join(struct flights *all, const struct object_key *key, struct fligh
     r->leads = r->is_first = !f;
     if (!f && (f = new_flight(all, key, hash))) {
         f->leader = r->exchange;
+        f->trace = r->exchange->tracing.context.id;
+        f->span = r->exchange->tracing.span;
         f->leader_lane = r->exchange->worker->setup.index;
         f->next = s->first;
         s->first = f;
@@ -337,6 +341,12 @@ enum flight_state flight_state(const struct flight_reader *r)
     enum flight_state state = state_for(r->flight, r);
     pthread_mutex_unlock(&r->flight->lock);
     return state;
+}
+
+void flight_trace(const struct flight_reader *r, struct trace_id *trace, uint64_t *span)
+{
+    *trace = r->flight->trace;
+    *span = r->flight->span;
 }
 
 bool flight_was_stored(const struct flight_reader *r)

@@ -26,6 +26,7 @@
 
 #include "gateway/reason.h"
 #include "lib/object_store.h"
+#include "lib/trace.h"
 
 struct exchange;
 struct flight;
@@ -74,6 +75,9 @@ MUST_USE bool flight_join(struct flights *f, const struct object_key *key, struc
 MUST_USE bool flight_wait(struct flight_reader *r);
 
 enum flight_state flight_state(const struct flight_reader *r);
+
+/* The trace of who began it, and the span of that request. */
+void flight_trace(const struct flight_reader *r, struct trace_id *trace, uint64_t *span);
 
 /* FLIGHT_BODY, FLIGHT_DONE: nobody had to be asked, it was stored already. */
 bool flight_was_stored(const struct flight_reader *r);

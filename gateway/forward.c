@@ -262,7 +262,10 @@ static void note_try(struct exchange *x, struct endpoint *e)
 {
     struct forward *f = &x->forward;
     note_endpoint(x, e);
+    tracing_try(x, e);
     x->record.upstream_begin_ns = clock_now_ns();
+    x->record.upstream_connected_ns = x->record.upstream_first_byte_ns = 0;
+    x->record.upstream_status = 0;
     if (x->record.upstream_tried_ns == 0)
         x->record.upstream_tried_ns = x->record.upstream_begin_ns;
     f->phase_due_ns = 0;
@@ -346,6 +349,7 @@ static bool may_try_again(struct exchange *x, bool elsewhere)
 static void reset_try(struct exchange *x)
 {
     struct forward *f = &x->forward;
+    tracing_try_failed(x);
     forward_hedge_end(x);
     forward_drop_conn(x, false);
     forward_give_back_buffer(x);
@@ -419,6 +423,7 @@ static bool enter(struct exchange *x)
     if (!f->is_queued &&
         atomic_fetch_add_explicit(&f->guard->queued, 1, memory_order_relaxed) < conf->queue) {
         forward_join_queue(x);
+        (void)tracing_wait(x, "queue");
         forward_set_phase(f, conf->queue_ms, REASON_BULKHEAD_FULL);
     } else if (!f->is_queued) {
         atomic_fetch_sub_explicit(&f->guard->queued, 1, memory_order_relaxed);

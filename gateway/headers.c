@@ -171,6 +171,8 @@ static void add_client_fields(struct exchange *x, struct buf *b)
             continue;
         if ((edits->n > 0 && is_edited_away(edits, f->name)) || deadline_owns(x, f->name))
             continue;
+        if (tracing_owns(x, f->name))
+            continue;
         if ((has_auth && access_owns(x, f->name)) || (x->caching.fetches && cache_owns(x, f->name)))
             continue;
         headers_add(b, f->name, f->value);
@@ -294,6 +296,7 @@ struct slice headers_request(struct exchange *x, const char *server)
     access_add(x, &b);
     cache_add(x, &b);
     deadline_add(x, &b);
+    tracing_add(x, x->tracing.try_span, &b);
     add_request_edits(x, &b);
     add_framing(x, &b);
     buf_add(&b, SLICE("\r\n"));
@@ -314,11 +317,12 @@ struct slice headers_auth_request(struct exchange *x, const char *path)
         const struct http_field *f = &x->fields.at[i];
         enum role role = request_role(f->name);
         if (role == ROLE_DROP || role == ROLE_FORWARDED || is_asked_about(f->name) ||
-            (named.n > 0 && role != ROLE_PROTECTED && is_named(&named, f->name)))
+            tracing_owns(x, f->name) || (named.n > 0 && role != ROLE_PROTECTED && is_named(&named, f->name)))
             continue;
         headers_add(&b, f->name, f->value);
     }
     add_forwarded(x, &b);
+    tracing_add(x, x->tracing.step ? x->tracing.step->id : x->tracing.span, &b);
     headers_add(&b, SLICE("X-Forwarded-Method"), x->record.method);
     buf_add(&b, SLICE("X-Forwarded-Uri: "));
     buf_add(&b, x->path);

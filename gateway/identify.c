@@ -47,37 +47,6 @@ static bool set_request_id(struct exchange *x)
     return ok;
 }
 
-static bool is_lower_hex(struct slice s, bool *all_zero)
-{
-    *all_zero = true;
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.p[i];
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-            return false;
-        *all_zero = *all_zero && c == '0';
-    }
-    return true;
-}
-
-/* version "-" trace-id "-" parent-id "-" flags: 2, 32, 16 and 2 lower-case hex digits. */
-static void read_traceparent(struct exchange *x)
-{
-    const struct http_field *f = http_find(x->fields, SLICE("traceparent"));
-    if (!f || f->value.len < 55 || http_count(x->fields, SLICE("traceparent")) != 1)
-        return;
-    const char *p = f->value.p;
-    struct slice version = {p, 2}, trace = {p + 3, 32}, parent = {p + 36, 16}, flags = {p + 53, 2};
-    bool zero, trace_zero, parent_zero;
-    if (p[2] != '-' || p[35] != '-' || p[52] != '-' || !is_lower_hex(version, &zero) ||
-        !is_lower_hex(flags, &zero) || !is_lower_hex(trace, &trace_zero) ||
-        !is_lower_hex(parent, &parent_zero) || trace_zero || parent_zero)
-        return;
-    if (slice_eq(version, SLICE("ff")) ||
-        (f->value.len > 55 && (slice_eq(version, SLICE("00")) || p[55] != '-')))
-        return;
-    x->record.trace_id = trace;
-}
-
 /* The addresses of X-Forwarded-For from the right, as long as they are trusted; one that is none ends the
  * walk. */
 static void walk_forwarded_for(struct exchange *x, const struct conf *conf)
@@ -118,7 +87,7 @@ enum step_result identify_run(struct exchange *x)
         walk_forwarded_for(x, conf);
     x->record.user_agent = value_of(x, SLICE("User-Agent"));
     x->record.referer = value_of(x, SLICE("Referer"));
-    read_traceparent(x);
+    tracing_identify(x);
     if (!set_request_id(x)) {
         exchange_fail(x, REASON_OVERLOADED);
         return STEP_REPLY;

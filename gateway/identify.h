@@ -3,8 +3,7 @@
  *
  * The client is the peer of the connection, unless that is in trusted_proxies: then it is the rightmost
  * address in X-Forwarded-For that is not. The request id is the client's own when it is sane (one field, at
- * most 128 characters of a harmless alphabet), else 32 random hex digits. A valid traceparent (W3C Trace
- * Context, level 1) is noted for the log.
+ * most 128 characters of a harmless alphabet), else 32 random hex digits. For the trace see tracing.h.
  *
  * Worker's thread only.
  */

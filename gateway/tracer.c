@@ -245,7 +245,7 @@ static void on_trace(void *self, struct message *m)
     struct trace *trace = (struct trace *)m;
     trace->taken_ns = clock_now_ns();
     count(t, KEPT, trace->nspans);
-    if (t->collector)
+    if (t->collector && !trace->is_local)
         wait_for_export(t, trace);
     tracer_ring_add(&t->ring, trace);
     trace_put(trace);

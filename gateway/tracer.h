@@ -58,6 +58,7 @@ struct trace {
     struct slice state;     /* tracestate, or empty */
     bool is_sampled;        /* exported because of that; otherwise because it failed or was slow */
     bool is_error;
+    bool is_local; /* not exported: only to be looked at here */
     int64_t begin_wall_us;
     unsigned status;
     struct slice name; /* of the request's span: "GET /api/users/" */

@@ -40,6 +40,7 @@ struct worker_setup {
     struct cache *cache;
     struct fleet *fleet;          /* NULL: it shares nothing with other gateways */
     struct logwriter *access_log; /* NULL: off */
+    struct tracer *tracer;        /* NULL: traces go nowhere */
     struct log *log;
 };
 
@@ -72,6 +73,7 @@ struct worker {
     struct password_cache *logins;             /* that were right; NULL before the first */
     struct random random;
     struct shedder shedder;
+    struct tracing_tail tail;
     uint64_t ticked_ns; /* the last tick */
     struct snapshot_use *current;
     struct accesslog format;

@@ -803,7 +803,7 @@ def run(tests):
         except Exception as e:  # the next ones are worth running
             failed += 1
             trace = traceback.extract_tb(e.__traceback__)
-            at = [f for f in trace if f.filename.startswith(HERE)][-1]
+            at = ([f for f in trace if f.filename.startswith(HERE)] or trace)[-1]
             own = [f for f in trace if not f.filename.endswith("harness.py")]
             at = own[-1] if own else at
             print("FAILED  %s (%.1f s), line %d: %s" % (name, time.monotonic() - begin, at.lineno,

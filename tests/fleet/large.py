@@ -233,7 +233,7 @@ def test_a_wrong_piece_in_the_middle_breaks_off(binary):
 def test_redis_goes_in_the_middle(binary):
     """Before the first piece: fetched. After it: broken off, and fetched by the next."""
     body = noise(3 * MB)
-    with Fleet(binary, SHARED, linked=True, redis="timeout = 1s") as fleet:
+    with Fleet(binary, SHARED, linked=True, redis=PATIENT) as fleet:
         for target, n, is_sent in (("/early", 1000, False), ("/late", MB, True)):
             node, _ = store(fleet, target, body)
             link = link_of(fleet, 1, node)
