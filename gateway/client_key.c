@@ -9,8 +9,10 @@
 static struct ip masked(struct ip ip, const struct conf_keys *keys)
 {
     unsigned keep = ip_is_v4(&ip) ? 96 + keys->v4_prefix : keys->v6_prefix;
-    for (unsigned bit = keep; bit < 128; bit++)
-        ip.b[bit / 8] &= (uint8_t) ~(0x80u >> bit % 8);
+    unsigned whole = keep / 8;
+    if (keep % 8 != 0)
+        ip.b[whole++] &= (uint8_t)(0xff00u >> keep % 8);
+    memset(ip.b + whole, 0, sizeof(ip.b) - whole);
     return ip;
 }
 
@@ -39,16 +41,28 @@ static bool part_value(struct exchange *x, const struct conf_key *key, struct sl
     return false;
 }
 
+struct client_part client_key_part(struct exchange *x, const struct conf_keys *keys, size_t i)
+{
+    struct client_part part = {.kind = keys->at[i].kind};
+    if (part_value(x, &keys->at[i], &part.value))
+        return part;
+    return (struct client_part){.kind = KEY_IP, .ip = masked(x->record.client_ip, keys)};
+}
+
+/* Lent by PART. */
+static struct slice bytes_of(const struct client_part *part)
+{
+    return part->kind == KEY_IP ? (struct slice){(const char *)part->ip.b, sizeof(part->ip.b)} : part->value;
+}
+
 struct client_key client_key_of(struct exchange *x, const struct conf_keys *keys, uint64_t id,
                                 const unsigned char *secret)
 {
     XXH128_hash_t parts[CLIENT_KEY_PARTS + 1] = {{id, 0}};
     size_t n = 1;
     for (size_t i = 0; i < keys->n && i < CLIENT_KEY_PARTS; i++) {
-        struct ip ip = masked(x->record.client_ip, keys);
-        struct slice value;
-        if (!part_value(x, &keys->at[i], &value))
-            value = (struct slice){(const char *)ip.b, sizeof(ip.b)};
+        struct client_part part = client_key_part(x, keys, i);
+        struct slice value = bytes_of(&part);
         parts[n++] = XXH3_128bits_withSecret(value.p, value.len, secret, CLIENT_KEY_SECRET);
     }
     XXH128_hash_t h = XXH3_128bits_withSecret(parts, n * sizeof(parts[0]), secret, CLIENT_KEY_SECRET);
@@ -67,10 +81,8 @@ static bool add_parts(EVP_MD_CTX *md, struct exchange *x, const struct conf_keys
 {
     bool ok = true;
     for (size_t i = 0; ok && i < keys->n && i < CLIENT_KEY_PARTS; i++) {
-        struct ip ip = masked(x->record.client_ip, keys);
-        struct slice value;
-        bool has = part_value(x, &keys->at[i], &value);
-        ok = add_part(md, has ? 'v' : 'a', has ? value : (struct slice){(const char *)ip.b, sizeof(ip.b)});
+        struct client_part part = client_key_part(x, keys, i);
+        ok = add_part(md, part.kind == KEY_IP ? 'a' : 'v', bytes_of(&part));
     }
     return ok;
 }

@@ -23,6 +23,16 @@ struct client_key {
     uint64_t high, low; /* each uniformly random */
 };
 
+/* A part of a key, as a request has it. */
+struct client_part {
+    enum conf_key_kind kind; /* KEY_IP also where it is in place of another */
+    struct slice value;      /* else; lent by the exchange */
+    struct ip ip;            /* KEY_IP: as many bits of it as count */
+};
+
+/* Part I of KEYS. */
+struct client_part client_key_part(struct exchange *x, const struct conf_keys *keys, size_t i);
+
 /* ID keeps the keys of different limits apart. */
 struct client_key client_key_of(struct exchange *x, const struct conf_keys *keys, uint64_t id,
                                 const unsigned char *secret);

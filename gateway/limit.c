@@ -14,6 +14,7 @@
 #include "gateway/client_key.h"
 #include "gateway/limit_shared.h"
 #include "gateway/path.h"
+#include "gateway/refusals.h"
 #include "gateway/worker.h"
 #include "lib/clock.h"
 #include "lib/hash.h"
@@ -25,6 +26,7 @@
 struct limiter {
     struct bucket_table *tables[LIMIT_TABLES]; /* by how long a bucket takes to fill */
     struct limit_shared *shared;
+    struct refusals *refusals;
     unsigned char secret[CLIENT_KEY_SECRET];
 };
 
@@ -39,6 +41,7 @@ struct rate {
 
 struct rule {
     const struct conf_limit *conf;
+    uint64_t id; /* to note refusals by */
     struct bucket_table *table;
     struct rate *rates; /* the limit's own, then those of the tiers */
 };
@@ -58,7 +61,7 @@ struct limiter *limiter_new(size_t buckets, unsigned nworkers)
     for (size_t i = 0; ok && i < LIMIT_TABLES; i++)
         ok = (l->tables[i] = bucket_table_new(buckets, nworkers)) != NULL;
     size_t leases = buckets < LEASES_MAX ? buckets : LEASES_MAX;
-    if (ok && (l->shared = limit_shared_new(leases, nworkers)))
+    if (ok && (l->shared = limit_shared_new(leases, nworkers)) && (l->refusals = refusals_new(nworkers)))
         return l;
     limiter_free(l);
     return NULL;
@@ -71,12 +74,18 @@ void limiter_free(struct limiter *l)
     for (size_t i = 0; i < LIMIT_TABLES; i++)
         bucket_table_free(l->tables[i]);
     limit_shared_free(l->shared);
+    refusals_free(l->refusals);
     free(l);
 }
 
 const struct limit_shared *limiter_shared(const struct limiter *l)
 {
     return l->shared;
+}
+
+const struct refusals *limiter_refusals(const struct limiter *l)
+{
+    return l->refusals;
 }
 
 struct bucket_usage limiter_usage(const struct limiter *l, unsigned i, uint64_t now_ns)
@@ -114,18 +123,25 @@ static bool make_rate(struct limit_rules *rules, const struct units_rate *conf, 
     return ok && !b.failed;
 }
 
+void limit_name(const struct conf_limit *limit, size_t i, struct buf *out)
+{
+    if (limit->name)
+        buf_add(out, slice_of(limit->name));
+    else if (i == 0)
+        buf_add(out, SLICE("default"));
+    else
+        buf_printf(out, "limit%zu", i + 1);
+}
+
 /* What a limit is called in RateLimit, as a string of structured fields (RFC 9651). */
 static struct slice quoted_name(struct limit_rules *rules, const struct conf_limit *l, size_t i, bool *ok)
 {
     char text[POLICY_MAX / 2];
     struct buf b;
     buf_init(&b, text, sizeof(text));
-    if (l->name)
-        buf_printf(&b, "\"%s\"", l->name);
-    else if (i == 0)
-        buf_add(&b, SLICE("\"default\""));
-    else
-        buf_printf(&b, "\"limit%zu\"", i + 1);
+    buf_add_char(&b, '"');
+    limit_name(l, i, &b);
+    buf_add_char(&b, '"');
     *ok = *ok && !b.failed;
     return arena_slice(&rules->arena, buf_slice(&b), ok);
 }
@@ -138,6 +154,7 @@ static bool make_rule(struct limit_rules *rules, const struct conf_route *route,
     uint64_t id =
         l->name ? hash_bytes(l->name, strlen(l->name), 1) : hash_bytes(route->name, strlen(route->name), i);
     out->conf = l;
+    out->id = refusals_rule_id(route, i);
     out->rates = arena_alloc(&rules->arena, (l->ntiers + 1) * sizeof(*out->rates));
     if (!ok || !out->rates)
         return false;
@@ -349,6 +366,8 @@ static enum step_result refuse(struct exchange *x, const struct limit_asked *by,
     uint64_t retry_s = in_seconds(by->result.retry_ns);
     x->record.limit = LIMIT_REFUSED;
     x->record.limit_store = by->store;
+    if (reason == REASON_LIMITED)
+        refusals_note(x->use->snapshot->limits->limiter->refusals, x, by->rule->id, &by->rule->conf->keys);
     x->retry_after_s = by->result.retry_ns == TOKEN_NEVER ? 0 : retry_s > 0 ? retry_s : 1;
     exchange_fail(x, reason);
     return STEP_REPLY;

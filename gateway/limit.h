@@ -16,12 +16,14 @@
 
 #include "gateway/conf.h"
 #include "lib/bucket_table.h"
+#include "lib/buf.h"
 #include "lib/slice.h"
 #include "lib/wheel.h"
 
 struct exchange;
 struct limit_asked;
 struct limit_shared;
+struct refusals;
 
 #define LIMIT_TABLES 3
 
@@ -35,6 +37,12 @@ void limiter_free(struct limiter *l);
 
 /* Its leases, for limits of all gateways. */
 const struct limit_shared *limiter_shared(const struct limiter *l);
+
+/* Who was refused by it; see refusals.h. */
+const struct refusals *limiter_refusals(const struct limiter *l);
+
+/* What limit I of a route is called, to its clients too: as configured, or "default", "limit2", ... */
+void limit_name(const struct conf_limit *limit, size_t i, struct buf *out);
 
 /* For gauges; any thread. I below LIMIT_TABLES. */
 struct bucket_usage limiter_usage(const struct limiter *l, unsigned i, uint64_t now_ns);

@@ -200,7 +200,8 @@ static const char *const table_names[LIMIT_TABLES] = {"minute", "hour", "longer"
 
 static struct state_answer show_limits(const struct state_view *v)
 {
-    cJSON *all = cJSON_CreateArray();
+    cJSON *all = cJSON_CreateObject();
+    cJSON *tables = cJSON_AddArrayToObject(all, "tables");
     for (unsigned i = 0; i < LIMIT_TABLES; i++) {
         struct bucket_usage u = limiter_usage(v->limiter, i, clock_now_ns());
         cJSON *j = cJSON_CreateObject();
@@ -210,8 +211,9 @@ static struct state_answer show_limits(const struct state_view *v)
         cJSON_AddNumberToObject(j, "clients_in_debt", (double)u.in_debt);
         cJSON_AddNumberToObject(j, "evicted", (double)u.evicted);
         cJSON_AddNumberToObject(j, "overflowed", (double)u.overflowed);
-        cJSON_AddItemToArray(all, j);
+        cJSON_AddItemToArray(tables, j);
     }
+    cJSON_AddItemToObject(all, "refused", state_refused(v));
     return state_answer_with(200, all);
 }
 

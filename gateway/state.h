@@ -6,7 +6,8 @@
  *     GET  /servers                                every address of every backend
  *     POST /servers?backend=users&server=10.0.0.3:9000&drain=yes
  *     POST /servers?backend=users&server=users-1:9000&weight=5      0: as configured
- *     GET  /limits                                 how full the tables of buckets are
+ *     GET  /limits                                 {"tables": how full the tables of buckets are,
+ *                                                   "refused": who is refused most, masked: refusals.h}
  *     GET  /cache                                  how full the cache is, and what is being fetched
  *     POST /cache/purge?url=http://example.com/a   what is stored of this URL goes; see purge.h
  *     POST /cache/purge?prefix=http://example.com/a/

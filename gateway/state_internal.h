@@ -1,7 +1,6 @@
 /*
- * state_internal.h: what the parts of state.h share: state.c (backends, limits), state_cache.c and
- * state_fleet.c. Nobody
- * else includes it.
+ * state_internal.h: what the parts of state.h share: state.c (backends, limits), state_cache.c,
+ * state_fleet.c and state_refused.c. Nobody else includes it.
  */
 #ifndef GATEWAY_STATE_INTERNAL_H
 #define GATEWAY_STATE_INTERNAL_H
@@ -16,6 +15,11 @@ struct state_answer state_refuse(unsigned status, const char *why);
 
 /* HELP and TYPE of a family of metrics. */
 void state_family(FILE *out, const char *name, const char *type, const char *help);
+
+/* ---- state_refused.c ---- */
+
+/* Who is refused most by limits, as in /limits: an array, given. Empty also when memory is short. */
+MUST_USE cJSON *state_refused(const struct state_view *v);
 
 /* ---- state_cache.c ---- */
 
