@@ -361,13 +361,23 @@ static void tell_state(struct exchange *x, const struct limit_asked *asked, size
     tell(x, SLICE("X-RateLimit-Reset"), &b);
 }
 
+static void note_refusal(struct exchange *x, const struct limit_asked *by)
+{
+    struct refused_by refused = {
+        .rule = by->rule->id,
+        .client = by->is_shared ? by->shared_ask.key : by->key,
+        .keys = &by->rule->conf->keys,
+    };
+    refusals_note(x->use->snapshot->limits->limiter->refusals, x, &refused);
+}
+
 static enum step_result refuse(struct exchange *x, const struct limit_asked *by, enum reason reason)
 {
     uint64_t retry_s = in_seconds(by->result.retry_ns);
     x->record.limit = LIMIT_REFUSED;
     x->record.limit_store = by->store;
     if (reason == REASON_LIMITED)
-        refusals_note(x->use->snapshot->limits->limiter->refusals, x, by->rule->id, &by->rule->conf->keys);
+        note_refusal(x, by);
     x->retry_after_s = by->result.retry_ns == TOKEN_NEVER ? 0 : retry_s > 0 ? retry_s : 1;
     exchange_fail(x, reason);
     return STEP_REPLY;

@@ -2,8 +2,9 @@
  * refusals.c: see refusals.h.
  *
  * What a worker notes is a struct note, the bytes of a heavy key: as much as may be shown, and a hash of each
- * secret part. A key is known again by a hash of its rule and all its parts, which are whole there. Both
- * hashes have a secret, the same for all workers, so that equal keys meet when they are summed.
+ * secret part. It is made only when a client is not among those that are remembered already, which one that
+ * hammers is. A client is known again by what its bucket is known by, and the rule, hashed. Hashes have a
+ * secret, the same for all workers, so that equal keys meet when they are summed.
  *
  * These hashes are fast ones. What is shown of a part's hash goes through HMAC-SHA-256 first: whoever sees
  * the digits of keys that he knows learns nothing about the secret, nor about keys that he does not know.
@@ -95,36 +96,42 @@ static void note_value(struct note *note, size_t i, struct slice value, uint64_t
     memcpy(note->values[i].print, &hash, PRINT);
 }
 
-/* *NVALUES counts the parts that are neither address nor route. Gives the part's hash. */
-static uint64_t note_part(const struct refusals *r, struct note *note, const struct client_part *part,
-                          size_t *nvalues)
+/* *NVALUES counts the parts that are neither address nor route. */
+static void note_part(const struct refusals *r, struct note *note, const struct client_part *part,
+                      size_t *nvalues)
 {
     note->kinds[note->nparts++] = (uint8_t)part->kind;
-    if (part->kind == KEY_IP) {
+    if (part->kind == KEY_IP)
         note->ip = part->ip;
-        return hash_of(r, part->ip.b, sizeof(part->ip.b));
-    }
-    uint64_t hash = hash_of(r, part->value.p, part->value.len);
-    if (part->kind != KEY_ROUTE && (*nvalues)++ < VALUES)
-        note_value(note, *nvalues - 1, part->value, hash);
-    return hash;
+    else if (part->kind != KEY_ROUTE && (*nvalues)++ < VALUES)
+        note_value(note, *nvalues - 1, part->value, hash_of(r, part->value.p, part->value.len));
 }
 
-void refusals_note(struct refusals *r, struct exchange *x, uint64_t rule, const struct conf_keys *keys)
+static struct note note_of(const struct refusals *r, struct exchange *x, const struct refused_by *by)
 {
-    struct note note = {.rule = rule};
-    uint64_t hashes[2 * CLIENT_KEY_PARTS + 1] = {rule};
+    const struct conf_keys *keys = by->keys;
+    struct note note = {.rule = by->rule};
     size_t nvalues = 0;
     for (size_t i = 0; i < keys->n && i < CLIENT_KEY_PARTS; i++) {
         struct client_part part = client_key_part(x, keys, i);
-        hashes[2 * i + 1] = part.kind;
-        hashes[2 * i + 2] = note_part(r, &note, &part, &nvalues);
+        note_part(r, &note, &part, &nvalues);
     }
     note.ip_keeps = (uint8_t)(ip_is_v4(&note.ip) ? 96 + keys->v4_prefix : keys->v6_prefix);
-    struct heavy_key key = {hash_of(r, hashes, (2 * note.nparts + 1) * sizeof(hashes[0])),
-                            {(const char *)&note, sizeof(note)}};
+    return note;
+}
+
+void refusals_note(struct refusals *r, struct exchange *x, const struct refused_by *by)
+{
+    struct heavy_hitters *hitters = r->workers[x->worker->setup.index];
     /* The last tick is near enough for what is halved once in a minute. */
-    heavy_hitters_add(r->workers[x->worker->setup.index], &key, x->worker->ticked_ns);
+    uint64_t now = x->worker->ticked_ns;
+    const uint64_t parts[] = {by->rule, by->client.place, by->client.tag};
+    uint64_t hash = hash_of(r, parts, sizeof(parts));
+    if (heavy_hitters_raise(hitters, hash, now))
+        return;
+    struct note note = note_of(r, x, by);
+    struct heavy_key key = {hash, {(const char *)&note, sizeof(note)}};
+    heavy_hitters_add(hitters, &key, now);
 }
 
 /* ---- showing ---- */

@@ -1,7 +1,8 @@
 /*
  * refusals.h: who is refused most by limits, for the operator, and without giving away who that is.
  *
- *     refusals_note(r, x, rule_id, &limit->keys);                    // a limit has refused X; its worker
+ *     struct refused_by by = {rule_id, bucket_key, &limit->keys};
+    refusals_note(r, x, &by);                                      // a limit has refused X; its worker
  *
  *     struct refusal top[REFUSALS_SHOWN];                            // any thread
  *     if (refusals_top(r, now_ns, top, &n)) ...
@@ -24,6 +25,7 @@
 #define GATEWAY_REFUSALS_H
 
 #include "gateway/conf.h"
+#include "lib/bucket_table.h"
 
 struct exchange;
 
@@ -42,8 +44,14 @@ void refusals_free(struct refusals *r);
 /* The id of limit I of ROUTE: the same after a reload that leaves both where they are. */
 uint64_t refusals_rule_id(const struct conf_route *route, size_t i);
 
-/* X was refused by RULE, whose clients KEYS tells apart. Its worker's thread. */
-void refusals_note(struct refusals *r, struct exchange *x, uint64_t rule, const struct conf_keys *keys);
+struct refused_by {
+    uint64_t rule;
+    struct bucket_key client; /* what the limit knows the client by */
+    const struct conf_keys *keys;
+};
+
+/* X was refused. Its worker's thread. */
+void refusals_note(struct refusals *r, struct exchange *x, const struct refused_by *by);
 
 struct refusal {
     uint64_t rule;

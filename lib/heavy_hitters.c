@@ -366,15 +366,22 @@ static void replace_lowest(struct heavy_hitters *h, const struct heavy_key *key)
     raise_count(h, i);
 }
 
-void heavy_hitters_add(struct heavy_hitters *h, const struct heavy_key *key, uint64_t now_ns)
+bool heavy_hitters_raise(struct heavy_hitters *h, uint64_t hash, uint64_t now_ns)
 {
     uint64_t turn = now_ns / h->halve_ns;
     if (turn > h->turn)
         halve_all(h, turn);
-    uint16_t i = find(h, key->hash);
+    uint16_t i = find(h, hash);
     if (i != NONE)
         raise_count(h, i);
-    else if (h->free_entry != NONE)
+    return i != NONE;
+}
+
+void heavy_hitters_add(struct heavy_hitters *h, const struct heavy_key *key, uint64_t now_ns)
+{
+    if (heavy_hitters_raise(h, key->hash, now_ns))
+        return;
+    if (h->free_entry != NONE)
         use_free(h, key);
     else
         replace_lowest(h, key);

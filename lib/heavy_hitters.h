@@ -58,6 +58,10 @@ void heavy_hitters_free(struct heavy_hitters *h);
 /* KEY was seen once more. Always the same thread. A time before the last one counts as the last one. */
 void heavy_hitters_add(struct heavy_hitters *h, const struct heavy_key *key, uint64_t now_ns);
 
+/* The same for a key that is remembered; else false, and nothing is done. It saves to make the bytes, which
+ * are wanted only when a key is new. */
+MUST_USE bool heavy_hitters_raise(struct heavy_hitters *h, uint64_t hash, uint64_t now_ns);
+
 /* Those that are remembered, in no order; at most MAX. Each is of one moment, all together are not. One that
  * changes all the time while it is looked at is left out. */
 size_t heavy_hitters_read(const struct heavy_hitters *h, uint64_t now_ns, struct heavy_hitter *out,

@@ -127,6 +127,16 @@ START_TEST(few_keys_are_counted_exactly)
     ck_assert_uint_eq(find(found, n, 3)->count, 5);
     ck_assert_uint_eq(find(found, n, 3)->over, 0);
     ck_assert_uint_eq(heavy_hitters_read(h, 0, found, 2), 2);
+
+    uint64_t hash = found[0].hash, count = found[0].count;
+    ck_assert(!heavy_hitters_raise(h, hash + 1, 0));
+    ck_assert(heavy_hitters_raise(h, hash, 0));
+    ck_assert_uint_eq(heavy_hitters_read(h, 0, found, HEAVY_HITTERS_LIMIT), 3);
+    ck_assert_uint_eq(find(found, 3, key_of(&found[0]))->count, count + 1);
+    ck_assert(heavy_hitters_raise(h, hash, HALVE));
+    n = heavy_hitters_read(h, HALVE, found, HEAVY_HITTERS_LIMIT);
+    ck_assert_uint_eq(found[0].hash, hash);
+    ck_assert_uint_eq(found[0].count, (count + 1) / 2 + 1);
     heavy_hitters_free(h);
 }
 END_TEST
