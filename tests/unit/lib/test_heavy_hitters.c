@@ -177,6 +177,35 @@ START_TEST(counts_are_halved_by_the_clock)
 }
 END_TEST
 
+/* Counts that have become equal are one group again, or the wrong one would be evicted. */
+START_TEST(halved_counts_keep_their_order)
+{
+    struct heavy_hitters *h = heavy_hitters_new(2, HALVE);
+    for (int i = 0; i < 9; i++)
+        add(h, i < 5 ? 2 : 1, 0);
+    add(h, 1, HALVE);
+    add(h, 3, HALVE);
+    ck_assert_uint_eq(heavy_hitters_read(h, HALVE, found, 2), 2);
+    ck_assert_uint_eq(find(found, 2, 1)->count, 3);
+    ck_assert_uint_eq(find(found, 2, 3)->count, 3);
+    ck_assert_uint_eq(find(found, 2, 3)->over, 2);
+    heavy_hitters_free(h);
+}
+END_TEST
+
+/* Seen once before: a half now, of which nothing is sure. */
+START_TEST(halves_promise_no_more_than_was_seen)
+{
+    struct heavy_hitters *h = heavy_hitters_new(1, HALVE);
+    add(h, 1, 0);
+    add(h, 2, 0);
+    ck_assert_uint_eq(heavy_hitters_read(h, HALVE, found, 1), 1);
+    ck_assert_uint_eq(found[0].count, 1);
+    ck_assert_uint_eq(found[0].over, 1);
+    heavy_hitters_free(h);
+}
+END_TEST
+
 /* Halved exactly, with fractions: the count may be one too low, and the part that is sure never too high. */
 START_TEST(halved_counts_are_within_their_bounds)
 {
@@ -300,6 +329,8 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tc, counts_are_within_their_bounds, 0, sizeof(streams) / sizeof(streams[0]));
     tcase_add_test(tc, few_keys_are_counted_exactly);
     tcase_add_test(tc, counts_are_halved_by_the_clock);
+    tcase_add_test(tc, halved_counts_keep_their_order);
+    tcase_add_test(tc, halves_promise_no_more_than_was_seen);
     tcase_add_test(tc, halved_counts_are_within_their_bounds);
     tcase_add_test(tc, long_keys_are_cut_but_told_apart);
     tcase_add_test(tc, absurd_sizes_are_refused);
