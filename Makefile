@@ -10,7 +10,7 @@ REVISION := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
 PACKAGES_BUILD := gcc make pkg-config libmicrohttpd-dev libcurl4-openssl-dev libhiredis-dev libcjson-dev libuv1-dev \
                   libconfuse-dev libpcre2-dev libxxhash-dev libzstd-dev libssl-dev libcrypt-dev zlib1g-dev
-PACKAGES_TEST  := check varnish openssl curl python3 procps redis-server faketime
+PACKAGES_TEST  := check varnish openssl curl python3 procps redis-server faketime python3-jsonschema
 PACKAGES_LINT  := clang-format clang-tidy cppcheck shellcheck
 PACKAGES_BENCH := nginx-light haproxy valgrind strace
 
@@ -38,7 +38,7 @@ UNIT := $(patsubst %.c,$(BUILD)/%,$(UNIT_SRC))
 C_FILES := $(wildcard lib/*.[ch] gateway/*.[ch] tests/unit/*.h tests/unit/*/*.c tests/fuzz/*.c tests/soak/*.c tests/bench/*.c \
              tests/fleet/*.c)
 
-.PHONY: help deps deps-test deps-lint deps-bench build run test unit e2e raw cache redis protect fleet soak asan tsan fuzz bench lint format cover \
+.PHONY: help deps deps-test deps-lint deps-bench build run test unit e2e raw cache redis admin protect fleet soak asan tsan fuzz bench lint format cover \
         install docker docker-test clean FORCE
 
 help: ## list the targets
@@ -75,6 +75,10 @@ $(BUILD)/revision: FORCE
 	@echo '$(VERSION) $(REVISION)' | cmp -s - $@ || echo '$(VERSION) $(REVISION)' >$@
 FORCE:
 
+# What the binary carries: see gateway/assets.c.
+ASSETS := conf/openapi.json
+$(BUILD)/gateway/assets.o: $(ASSETS)
+
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  cc    $<"
@@ -98,25 +102,25 @@ run: build ## start two demo backends and a gateway on 127.0.0.1:8080 (Ctrl-C st
 
 # ---- test ------------------------------------------------------------------------------------------------------------
 
-test: deps-test ## everything: unit, end to end, raw bytes, the cache, Redis, protection under load, a fleet, a short soak
+test: deps-test ## everything: unit, end to end, raw bytes, the cache, Redis, the admin port, protection under load, a fleet, a short soak
 	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/tollgate $(UNIT)
-	@BUILD=$(BUILD) sh tests/run.sh unit e2e raw cache redis protect fleet soak
+	@BUILD=$(BUILD) sh tests/run.sh unit e2e raw cache redis admin protect fleet soak
 
 unit: $(UNIT)
 	@BUILD=$(BUILD) sh tests/run.sh unit
 
-e2e raw cache redis protect fleet soak: $(BUILD)/tollgate
+e2e raw cache redis admin protect fleet soak: $(BUILD)/tollgate
 	@BUILD=$(BUILD) sh tests/run.sh $@
 
 asan: deps-test ## everything under Address- and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=build-asan SANITIZE=address,undefined OPT='-O1 -g' \
 	    build-asan/tollgate $(patsubst $(BUILD)/%,build-asan/%,$(UNIT))
-	@BUILD=build-asan SANITIZED=1 sh tests/run.sh unit e2e raw cache redis protect fleet soak
+	@BUILD=build-asan SANITIZED=1 sh tests/run.sh unit e2e raw cache redis admin protect fleet soak
 
 tsan: deps-test ## everything under ThreadSanitizer
 	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=build-tsan SANITIZE=thread OPT='-O1 -g' \
 	    build-tsan/tollgate $(patsubst $(BUILD)/%,build-tsan/%,$(UNIT))
-	@BUILD=build-tsan SANITIZED=1 sh tests/run.sh unit e2e raw cache redis protect fleet soak
+	@BUILD=build-tsan SANITIZED=1 sh tests/run.sh unit e2e raw cache redis admin protect fleet soak
 
 fuzz: deps-test ## fuzz every parser for T seconds in all (T=60)
 	@sh tests/deps.sh clang
@@ -130,7 +134,7 @@ cover: deps-test ## line coverage of the unit and end-to-end tests
 	@sh tests/deps.sh gcovr
 	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=build-cover OPT='-O0 -g --coverage' LDFLAGS=--coverage \
 	    build-cover/tollgate $(patsubst $(BUILD)/%,build-cover/%,$(UNIT))
-	@BUILD=build-cover sh tests/run.sh unit e2e raw cache redis
+	@BUILD=build-cover sh tests/run.sh unit e2e raw cache redis admin
 	@gcovr -r . --object-directory build-cover -f 'lib/' -f 'gateway/' --print-summary -o build-cover/cover.txt
 
 lint: deps-lint ## formatting, static analysis, shell scripts

@@ -1,20 +1,37 @@
-/* admin.c: see admin.h. */
+/*
+ * admin.c: see admin.h.
+ *
+ * A request goes through on_request: the page is looked up, the caller's right to it and the parameters are
+ * checked, the page answers. What a page is called, who may see it and what it takes is one row of `pages`;
+ * the 404, Allow and every check go by the rows, and tests/admin/api.py holds conf/openapi.json against them.
+ */
 #include "gateway/admin.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "gateway/admin_access.h"
+#include "gateway/admin_audit.h"
+#include "gateway/admin_query.h"
+#include "gateway/admin_reply.h"
+#include "gateway/conf_same.h"
 #include "gateway/httpd.h"
 #include "gateway/listener.h"
+#include "lib/clock.h"
 
-#define MEMORY          (16 * 1024)
-#define CONNECTIONS_MAX 64
-#define TOKEN_MAX       512
+#define MEMORY             (16 * 1024)
+#define CONNECTIONS_MAX    64
+#define PEER_MAX           64
+#define METHOD_MAX         16
+#define STATUS_CLIENT_GONE 499  /* in the log only */
+#define LIST_MAX           2048 /* bytes of the list of all pages */
 
 struct admin {
     struct admin_setup setup;
-    char token[TOKEN_MAX]; /* empty: none is wanted */
+    struct admin_access access;
+    struct admin_audit audit;
+    char *address; /* where it listens, as configured */
     int fd;
     uv_poll_t door;
     uv_prepare_t prepare;
@@ -24,43 +41,39 @@ struct admin {
     unsigned waiting; /* requests whose answers take a while */
 };
 
+/* A request, from its first line to its end. */
+struct request {
+    bool is_begun;
+    struct state_ticket *ticket; /* for an answer that takes a while */
+    struct admin_act act;
+    char peer[PEER_MAX], method[METHOD_MAX];
+    struct admin_query query;
+    const char *path; /* in the copy of the target, and so is: */
+    char *rest;       /* what is behind the path's '?'; NULL: nothing */
+    char target[];    /* raw; then the copy, which is cut into pieces */
+};
+
 /* What is asked of a page. */
 struct ask {
     const char *path;
     bool is_post;
+    const struct admin_query *query;
     struct state_ticket **ticket; /* for an answer that takes a while */
 };
 
 /* ---- answers ---- */
 
-static enum MHD_Result reply(struct MHD_Connection *c, unsigned status, const char *type, const char *text)
-{
-    struct MHD_Response *r =
-        MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
-    if (!r)
-        return MHD_NO;
-    MHD_add_response_header(r, "Content-Type", type);
-    MHD_add_response_header(r, "Cache-Control", "no-store");
-    if (status == 401)
-        MHD_add_response_header(r, "WWW-Authenticate", "Bearer realm=\"tollgate\"");
-    if (status == 405)
-        MHD_add_response_header(r, "Allow", "GET, HEAD");
-    enum MHD_Result ok = MHD_queue_response(c, status, r);
-    MHD_destroy_response(r);
-    return ok;
-}
-
 static enum MHD_Result healthz(struct admin *a, struct MHD_Connection *c, const struct ask *ask)
 {
     (void)a, (void)ask;
-    return reply(c, 200, "text/plain", "alive\n");
+    return admin_reply(c, 200, "text/plain", "alive\n");
 }
 
 static enum MHD_Result readyz(struct admin *a, struct MHD_Connection *c, const struct ask *ask)
 {
     (void)ask;
     bool ready = a->setup.is_ready(a->setup.ctx);
-    return reply(c, ready ? 200 : 503, "text/plain", ready ? "ready\n" : "draining\n");
+    return admin_reply(c, ready ? 200 : 503, "text/plain", ready ? "ready\n" : "draining\n");
 }
 
 static enum MHD_Result metrics(struct admin *a, struct MHD_Connection *c, const struct ask *ask)
@@ -69,60 +82,46 @@ static enum MHD_Result metrics(struct admin *a, struct MHD_Connection *c, const 
     size_t len;
     char *text = a->setup.metrics(a->setup.ctx, &len);
     struct MHD_Response *r = text ? MHD_create_response_from_buffer(len, text, MHD_RESPMEM_MUST_FREE) : NULL;
-    if (!r) {
+    if (!r)
         free(text);
-        return MHD_NO;
-    }
-    MHD_add_response_header(r, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
-    enum MHD_Result ok = MHD_queue_response(c, 200, r);
-    MHD_destroy_response(r);
-    return ok;
+    const struct admin_field type = {"Content-Type", "text/plain; version=0.0.4; charset=utf-8"};
+    return admin_queue(c, 200, r, &type);
 }
 
-/* Values of parameters, without their escapes; what does not fit is as if it were not there. */
-struct parameters {
-    struct MHD_Connection *c;
-    size_t used;
-    char space[16384];
-};
-
-static const char *parameter(struct parameters *p, const char *name)
+/* A file of the binary; the path is its name. */
+static enum MHD_Result asset(struct admin *a, struct MHD_Connection *c, const struct ask *ask)
 {
-    const char *raw = MHD_lookup_connection_value(p->c, MHD_GET_ARGUMENT_KIND, name);
-    size_t len = raw ? strlen(raw) + 1 : 0;
-    if (!raw || len > sizeof(p->space) - p->used)
-        return NULL;
-    char *value = memcpy(p->space + p->used, raw, len);
-    p->used += len;
-    MHD_http_unescape(value);
-    return value;
+    (void)a;
+    return admin_reply_asset(c, ask->path);
 }
 
 static enum MHD_Result reply_with(struct MHD_Connection *c, const struct state_answer *answer)
 {
     if (!answer->json)
         return MHD_NO;
-    enum MHD_Result ok = reply(c, answer->status, "application/json", answer->json);
+    bool is_problem = answer->status >= 400;
+    enum MHD_Result ok = admin_reply(
+        c, answer->status, is_problem ? "application/problem+json" : "application/json", answer->json);
     free(answer->json);
     return ok;
 }
 
 static enum MHD_Result state(struct admin *a, struct MHD_Connection *c, const struct ask *asked)
 {
-    struct parameters p = {.c = c};
+    const struct admin_query *q = asked->query;
     const struct state_ask ask = {
         .path = asked->path,
         .is_post = asked->is_post,
-        .backend = parameter(&p, "backend"),
-        .server = parameter(&p, "server"),
-        .state = parameter(&p, "state"),
-        .drain = parameter(&p, "drain"),
-        .weight = parameter(&p, "weight"),
-        .url = parameter(&p, "url"),
-        .prefix = parameter(&p, "prefix"),
-        .tag = parameter(&p, "tag"),
-        .all = parameter(&p, "all"),
-        .soft = parameter(&p, "soft"),
+        .backend = admin_query_get(q, "backend"),
+        .server = admin_query_get(q, "server"),
+        .state = admin_query_get(q, "state"),
+        .drain = admin_query_get(q, "drain"),
+        .weight = admin_query_get(q, "weight"),
+        .url = admin_query_get(q, "url"),
+        .prefix = admin_query_get(q, "prefix"),
+        .tag = admin_query_get(q, "tag"),
+        .all = admin_query_get(q, "all"),
+        .soft = admin_query_get(q, "soft"),
     };
     struct state_answer answer = a->setup.state(a->setup.ctx, &ask);
     *asked->ticket = answer.ticket;
@@ -130,97 +129,217 @@ static enum MHD_Result state(struct admin *a, struct MHD_Connection *c, const st
     return answer.ticket ? MHD_YES : reply_with(c, &answer);
 }
 
-/* Called again and again while the answer is not there. */
-static enum MHD_Result collect(struct admin *a, struct MHD_Connection *c, struct state_ticket **ticket)
+/* ---- pages ---- */
+
+typedef enum MHD_Result page_fn(struct admin *a, struct MHD_Connection *c, const struct ask *ask);
+
+/* What can be asked for. A row GET answers HEAD too; a path with two methods has two rows. */
+static const struct page {
+    const char *method, *path; /* "/traces/{id}": any last segment */
+    enum admin_right right;
+    const char *parameters; /* those of its query, with spaces in between; others are refused */
+    page_fn *answer;
+} pages[] = {
+    {"GET", "/healthz", ADMIN_OPEN, "", healthz},
+    {"GET", "/readyz", ADMIN_OPEN, "", readyz},
+    {"GET", "/openapi.json", ADMIN_READ, "", asset},
+    {"GET", "/metrics", ADMIN_READ, "", metrics},
+    {"GET", "/breakers", ADMIN_READ, "", state},
+    {"POST", "/breakers", ADMIN_WRITE, "backend state", state},
+    {"GET", "/servers", ADMIN_READ, "", state},
+    {"POST", "/servers", ADMIN_WRITE, "backend server drain weight", state},
+    {"GET", "/limits", ADMIN_READ, "", state},
+    {"GET", "/cache", ADMIN_READ, "", state},
+    {"POST", "/cache/purge", ADMIN_WRITE, "url prefix tag all soft", state},
+    {"GET", "/redis", ADMIN_READ, "", state},
+};
+
+#define PAGES (sizeof(pages) / sizeof(pages[0]))
+
+/* From a row on; NULL: there is none of that path. */
+static const struct page *next_page(const struct page *from, const char *path)
 {
-    struct state_answer answer = state_collect(*ticket);
-    if (!answer.json)
-        return MHD_YES;
-    *ticket = NULL;
-    a->waiting--;
-    return reply_with(c, &answer);
+    for (const struct page *p = from; p < pages + PAGES; p++)
+        if (admin_path_matches(p->path, path))
+            return p;
+    return NULL;
 }
 
-/* What can be asked for. */
-static const struct page {
-    const char *path;
-    bool is_open;  /* without the token */
-    bool has_post; /* something can be changed */
-    enum MHD_Result (*answer)(struct admin *a, struct MHD_Connection *c, const struct ask *ask);
-} pages[] = {
-    {"/healthz", true, false, healthz},  {"/readyz", true, false, readyz},
-    {"/metrics", false, false, metrics}, {"/breakers", false, true, state},
-    {"/servers", false, true, state},    {"/limits", false, false, state},
-    {"/cache", false, false, state},     {"/cache/purge", false, true, state},
-    {"/redis", false, false, state},
-};
+static const struct page *find_page(const char *path, const char *method)
+{
+    const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+    for (const struct page *p = next_page(pages, path); p; p = next_page(p + 1, path))
+        if (strcmp(p->method, wanted) == 0)
+            return p;
+    return NULL;
+}
+
+static enum MHD_Result refuse_page(struct MHD_Connection *c)
+{
+    char text[LIST_MAX];
+    struct buf b;
+    buf_init(&b, text, sizeof(text));
+    buf_add(&b, SLICE("there is no such page; there are:"));
+    for (size_t i = 0; i < PAGES; i++)
+        if (next_page(pages, pages[i].path) == &pages[i])
+            buf_printf(&b, " %s", pages[i].path);
+    return admin_refuse(c, 404, buf_cstr(&b) ? text : "there is no such page", NULL);
+}
+
+/* 405, or the answer to OPTIONS, where Allow is what was asked for. */
+static enum MHD_Result tell_methods(struct MHD_Connection *c, const char *path, bool is_asked)
+{
+    char text[64];
+    struct buf b;
+    buf_init(&b, text, sizeof(text));
+    for (const struct page *p = next_page(pages, path); p; p = next_page(p + 1, path))
+        buf_printf(&b, "%s, ", strcmp(p->method, "GET") == 0 ? "GET, HEAD" : p->method);
+    buf_add(&b, SLICE("OPTIONS"));
+    const struct admin_field allow = {"Allow", buf_cstr(&b)};
+    return is_asked
+               ? admin_queue(c, 204, MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT), &allow)
+               : admin_refuse(c, 405, "the page does not take this method", &allow);
+}
 
 /* ---- requests ---- */
 
-/* Takes the same time wherever the first difference is. */
-static bool equal_in_constant_time(const char *a, const char *b, size_t len)
+/* What is told of somebody at the other end. */
+static void name_peer(struct MHD_Connection *c, char peer[PEER_MAX])
 {
-    unsigned char differs = 0;
-    for (size_t i = 0; i < len; i++)
-        differs |= (unsigned char)(a[i] ^ b[i]);
-    return differs == 0;
+    struct ip ip;
+    struct ucred user;
+    socklen_t len = sizeof(user);
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const union MHD_ConnectionInfo *fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (info && info->client_addr && ip_of_sockaddr(info->client_addr, &ip))
+        ip_text(&ip, peer);
+    else if (fd && getsockopt(fd->connect_fd, SOL_SOCKET, SO_PEERCRED, &user, &len) == 0)
+        snprintf(peer, PEER_MAX, "unix, user %u", (unsigned)user.uid);
+    else
+        snprintf(peer, PEER_MAX, "unix");
 }
 
-static bool is_authorized(const struct admin *a, struct MHD_Connection *c)
+/* The token that a request brings, as in Authorization. */
+static struct slice given_token(struct MHD_Connection *c)
 {
-    if (a->token[0] == '\0')
-        return true;
-    const char *value = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Authorization");
-    struct slice given = slice_of(value), scheme = SLICE("Bearer ");
-    if (given.len < scheme.len || !slice_eq_nocase((struct slice){given.p, scheme.len}, scheme))
-        return false;
-    given = slice_skip(given, scheme.len);
-    return given.len == strlen(a->token) && equal_in_constant_time(given.p, a->token, given.len);
+    return admin_header(c, "Authorization");
 }
 
-/* A page of another site may make its visitor's browser send a POST here: it says so in Origin. */
-static bool is_foreign(struct MHD_Connection *c)
+static enum admin_denial check_access(const struct admin *a, struct MHD_Connection *c,
+                                      const struct page *page, enum admin_who *who)
 {
-    const char *origin = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Origin");
-    const char *host = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host");
-    const char *own = origin ? strstr(origin, "://") : NULL;
-    return origin && (!own || !host || strcmp(own + 3, host) != 0);
+    const struct admin_caller caller = {.authorization = given_token(c),
+                                        .host = admin_header(c, "Host"),
+                                        .origin = admin_header(c, "Origin")};
+    return admin_access_check(&a->access, page->right, &caller, who);
 }
 
-static bool allows(const struct page *page, const char *method)
+static enum MHD_Result deny(struct admin *a, struct MHD_Connection *c, struct request *r,
+                            enum admin_denial why)
 {
-    return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 ||
-           (page->has_post && strcmp(method, "POST") == 0);
+    const struct admin_denial_info *info = admin_denial_info(why);
+    const struct admin_field challenge = {"WWW-Authenticate", info->challenge};
+    a->audit.wrong_tokens += why == ADMIN_DENIED_TOKEN_WRONG;
+    r->act.status = info->status;
+    admin_audit_refused(&a->audit, &r->act, info->detail, clock_now_ns());
+    return admin_refuse(c, info->status, info->detail, &challenge);
+}
+
+/* A request that was let to its page has its answer, or never gets one. */
+static void finish(struct admin *a, struct MHD_Connection *c, struct request *r)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_HTTP_STATUS);
+    r->act.status = info ? info->http_status : 500;
+    admin_audit_done(&a->audit, &r->act);
+}
+
+static enum MHD_Result answer(struct admin *a, struct MHD_Connection *c, const struct page *page,
+                              struct request *r)
+{
+    char text[ADMIN_WHY_MAX];
+    struct buf why;
+    enum MHD_Result ok;
+    const struct ask ask = {r->path, strcmp(r->method, "POST") == 0, &r->query, &r->ticket};
+    buf_init(&why, text, sizeof(text));
+    if (!admin_query_parse(&r->query, r->rest, &why) || !admin_query_check(&r->query, page->parameters, &why))
+        ok = admin_refuse(c, 400, buf_cstr(&why) ? text : "the query is not understood", NULL);
+    else
+        ok = page->answer(a, c, &ask);
+    if (!r->ticket)
+        finish(a, c, r);
+    return ok;
+}
+
+static enum MHD_Result handle(struct admin *a, struct MHD_Connection *c, struct request *r)
+{
+    bool is_options = strcmp(r->method, "OPTIONS") == 0;
+    const struct page *page = find_page(r->path, r->method);
+    if (!page) {
+        bool is_path = next_page(pages, r->path) != NULL;
+        a->audit.reads += is_path && is_options;
+        if (!is_path || !is_options)
+            admin_audit_refused(&a->audit, &r->act, NULL, 0);
+        return is_path ? tell_methods(c, r->path, is_options) : refuse_page(c);
+    }
+    r->act.is_write = page->right == ADMIN_WRITE;
+    enum admin_denial why = check_access(a, c, page, &r->act.who);
+    return why ? deny(a, c, r, why) : answer(a, c, page, r);
+}
+
+/* Called again and again while the answer is not there. */
+static enum MHD_Result collect(struct admin *a, struct MHD_Connection *c, struct request *r)
+{
+    struct state_answer got = state_collect(r->ticket);
+    if (!got.json)
+        return MHD_YES;
+    r->ticket = NULL;
+    a->waiting--;
+    enum MHD_Result ok = reply_with(c, &got);
+    finish(a, c, r);
+    return ok;
+}
+
+/* Sees a target before anything was made of it; gives what on_request and on_completed get. */
+static void *on_target(void *ctx, const char *raw, struct MHD_Connection *c)
+{
+    (void)ctx, (void)c;
+    size_t len = strlen(raw);
+    struct request *r = calloc(1, sizeof(*r) + 2 * (len + 1));
+    if (!r)
+        return NULL;
+    memcpy(r->target, raw, len);
+    char *copy = memcpy(r->target + len + 1, raw, len);
+    r->path = copy;
+    r->rest = strchr(copy, '?');
+    if (r->rest)
+        *r->rest++ = '\0';
+    r->act = (struct admin_act){.peer = r->peer, .method = r->method, .target = r->target};
+    return r;
+}
+
+static void begin(struct request *r, struct MHD_Connection *c, const char *method)
+{
+    r->is_begun = true;
+    snprintf(r->method, sizeof(r->method), "%s", method);
+    name_peer(c, r->peer);
 }
 
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const char *url, const char *method,
                                   const char *version, const char *body, size_t *body_len, void **request)
 {
-    (void)version, (void)body;
-    struct admin *a = ctx;
-    if (!*request) /* the head was seen */
-        return (*request = calloc(1, sizeof(struct state_ticket *))) ? MHD_YES : MHD_NO;
-    struct state_ticket **ticket = *request;
-    if (*ticket)
-        return collect(a, c, ticket);
-    if (*body_len > 0) {
+    (void)url, (void)version, (void)body;
+    struct request *r = *request;
+    if (!r) /* memory is short */
+        return MHD_NO;
+    if (r->ticket)
+        return collect(ctx, c, r);
+    if (*body_len > 0)
         *body_len = 0;
-        return MHD_YES;
-    }
-    const struct ask ask = {url, strcmp(method, "POST") == 0, ticket};
-    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
-        if (strcmp(url, pages[i].path) != 0)
-            continue;
-        if (!allows(&pages[i], method))
-            return reply(c, 405, "text/plain", "not this method\n");
-        if (ask.is_post && is_foreign(c))
-            return reply(c, 403, "text/plain", "not from pages of other sites\n");
-        if (!pages[i].is_open && !is_authorized(a, c))
-            return reply(c, 401, "text/plain", "the admin token is wanted\n");
-        return pages[i].answer(a, c, &ask);
-    }
-    return reply(c, 404, "text/plain",
-                 "/healthz /readyz /metrics /breakers /servers /limits /cache /cache/purge /redis\n");
+    else if (r->is_begun)
+        return handle(ctx, c, r);
+    if (!r->is_begun) /* the head was seen */
+        begin(r, c, method);
+    return MHD_YES;
 }
 
 static void on_completed(void *ctx, struct MHD_Connection *c, void **request,
@@ -228,12 +347,14 @@ static void on_completed(void *ctx, struct MHD_Connection *c, void **request,
 {
     (void)c, (void)how;
     struct admin *a = ctx;
-    struct state_ticket **ticket = *request;
-    if (ticket && *ticket) {
-        state_abandon(*ticket);
+    struct request *r = *request;
+    if (r && r->ticket) {
+        state_abandon(r->ticket);
         a->waiting--;
+        r->act.status = STATUS_CLIENT_GONE;
+        admin_audit_done(&a->audit, &r->act);
     }
-    free(ticket);
+    free(r);
     *request = NULL;
 }
 
@@ -265,19 +386,21 @@ static void on_check(uv_check_t *c)
 static void on_tick(uv_timer_t *t)
 {
     struct admin *a = t->data;
+    admin_audit_tick(&a->audit, clock_now_ns());
     httpd_poke(a->httpd); /* its own inactivity timeout wants a look now and then */
 }
 
 struct admin *admin_new(const struct admin_setup *setup, struct err *err)
 {
     struct admin *a = calloc(1, sizeof(*a));
-    if (!a) {
+    if (!a || !(a->address = strdup(setup->conf->listen.address))) {
         err_set(err, ERR_SELF, "out of memory");
+        free(a);
         return NULL;
     }
     a->setup = *setup;
-    if (setup->conf->token)
-        snprintf(a->token, sizeof(a->token), "%s", setup->conf->token);
+    a->audit.log = setup->log;
+    admin_access_init(&a->access, setup->conf);
     const struct httpd_setup h = {
         .loop = setup->loop,
         .memory = MEMORY,
@@ -285,6 +408,7 @@ struct admin *admin_new(const struct admin_setup *setup, struct err *err)
         .idle_s = 30,
         .waiting = &a->waiting,
         .handler = on_request,
+        .target = on_target,
         .completed = on_completed,
         .ctx = a,
     };
@@ -292,6 +416,7 @@ struct admin *admin_new(const struct admin_setup *setup, struct err *err)
     if (a->fd < 0 || !(a->httpd = httpd_new(&h, err)) || uv_poll_init(setup->loop, &a->door, a->fd) != 0) {
         if (a->fd >= 0)
             close(a->fd);
+        free(a->address);
         free(a);
         return NULL;
     }
@@ -304,6 +429,18 @@ struct admin *admin_new(const struct admin_setup *setup, struct err *err)
     uv_check_start(&a->check, on_check);
     uv_timer_start(&a->tick, on_tick, 1000, 1000);
     return a;
+}
+
+/* The address that is bound stays; tokens that go with another one, or with none, are not for it. */
+void admin_reload(struct admin *a, const struct conf_admin *conf)
+{
+    if (conf_same_text(a->address, conf->listen.address) && admin_access_renew(&a->access, conf))
+        log_printf(a->setup.log, LOG_INFO, "admin: the tokens of the new configuration hold from now on");
+}
+
+void admin_metrics(const struct admin *a, FILE *out)
+{
+    admin_audit_metrics(&a->audit, out);
 }
 
 void admin_poke(struct admin *a)
@@ -324,5 +461,6 @@ void admin_free(struct admin *a)
 {
     httpd_free(a->httpd);
     close(a->fd);
+    free(a->address);
     free(a);
 }

@@ -1,13 +1,19 @@
 /*
  * admin.h: the admin port.
  *
- *     GET /healthz   200 while the process is alive
- *     GET /readyz    200 while it takes requests, 503 while it drains
- *     GET /metrics   Prometheus text
+ *     GET /healthz        200 while the process is alive
+ *     GET /readyz         200 while it takes requests, 503 while it drains
+ *     GET /metrics        Prometheus text
+ *     GET /openapi.json   all of this, for programs (OpenAPI 3.1)
  *     /breakers /servers /limits /cache /cache/purge /redis: see state.h
  *
- * It binds to loopback unless told otherwise, and then wants the token as `Authorization: Bearer`; the two
- * probes are answered without. Served on the control thread's loop, away from the workers.
+ * The pages are the rows of one table in admin.c, and conf/openapi.json describes each of them: a new page is
+ * a row there and a path in that file. HEAD is answered where GET is, OPTIONS everywhere; parameters that a
+ * page does not know are refused. Errors are problem+json (RFC 9457).
+ *
+ * It binds to loopback unless told otherwise, and then wants a token; who may do what is told in
+ * admin_access.h, and what is written down of it in admin_audit.h. Served on the control thread's loop, away
+ * from the workers.
  */
 #ifndef GATEWAY_ADMIN_H
 #define GATEWAY_ADMIN_H
@@ -15,6 +21,7 @@
 #include <uv.h>
 
 #include "gateway/conf.h"
+#include "gateway/log.h"
 #include "gateway/state.h"
 #include "lib/err.h"
 
@@ -22,7 +29,8 @@ struct admin;
 
 struct admin_setup {
     uv_loop_t *loop;
-    const struct conf_admin *conf;            /* copied */
+    const struct conf_admin *conf; /* copied */
+    struct log *log;
     char *(*metrics)(void *ctx, size_t *len); /* gives the text, from malloc */
     bool (*is_ready)(void *ctx);
     struct state_answer (*state)(void *ctx, const struct state_ask *ask);
@@ -30,6 +38,12 @@ struct admin_setup {
 };
 
 MUST_USE struct admin *admin_new(const struct admin_setup *setup, struct err *err);
+
+/* A reload: new tokens hold at once, unless the address has changed, which needs a start. */
+void admin_reload(struct admin *a, const struct conf_admin *conf);
+
+/* Families of metrics. */
+void admin_metrics(const struct admin *a, FILE *out);
 
 /* Something that a request waits for has happened. */
 void admin_poke(struct admin *a);

@@ -209,9 +209,15 @@ struct conf_log {
     size_t nmask_query;
 };
 
+#define CONF_TOKEN_MAX 500 /* characters of a token of the admin port */
+
+/* Without any token, only a loopback address or a unix socket is allowed. */
 struct conf_admin {
-    struct conf_listen listen; /* listen.address == NULL: no admin port */
-    const char *token; /* bearer token; NULL: none, then only a loopback address or unix socket is allowed */
+    struct conf_listen listen;   /* listen.address == NULL: no admin port */
+    const char *token;           /* bearer token with all rights; NULL: none */
+    const char *read_token;      /* bearer token of those who only look; NULL: none */
+    const char *token_file;      /* where token was read from; NULL: it stands in the configuration */
+    const char *read_token_file; /* the same of read_token */
 };
 
 /* Whose trace contexts are gone on with. */
@@ -274,7 +280,8 @@ void conf_free(struct conf *c);
 void conf_mistakes_free(struct conf_mistakes *m);
 
 /* Write the effective configuration, every option with its value, in the grammar that conf_load reads. The
- * admin token and the password of Redis are masked. What is written loads again to an equal configuration. */
+ * tokens of the admin port and the password of Redis are masked. What is written loads again to an equal
+ * configuration. */
 void conf_dump(const struct conf *c, FILE *out);
 
 #endif

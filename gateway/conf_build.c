@@ -79,15 +79,6 @@ static void build_listens(struct conf_load *load, const struct conf_node *root)
                      "nothing to listen on: a section listen \"0.0.0.0:8080\" { } is missing");
 }
 
-/* A bearer token as RFC 6750 has it: nothing that a header could not carry. */
-static bool is_token_text(const char *text)
-{
-    for (; *text; text++)
-        if (*text <= ' ' || *text >= 0x7f)
-            return false;
-    return true;
-}
-
 static void build_admin(struct conf_load *load, const struct conf_node *root)
 {
     struct conf_admin *admin = &load->conf->admin;
@@ -98,14 +89,11 @@ static void build_admin(struct conf_load *load, const struct conf_node *root)
     conf_bind(load, node, section_of("admin"), admin);
     build_address(load, node, "admin", &admin->listen);
     check_not_taken(load, &admin->listen, place, load->conf->nlistens);
-    const struct conf_value *token = conf_node_value(node, "token", 0);
+    bool has_token = conf_build_admin_tokens(load, node, admin);
     bool is_address = admin->listen.host || admin->listen.unix_path;
-    if (!token && is_address && !conf_listen_is_local(&admin->listen) && !conf_node_has_gaps(node))
+    if (!has_token && is_address && !conf_listen_is_local(&admin->listen) && !conf_node_has_gaps(node))
         conf_mistake(load->report, place, "admin \"%s\" needs a token: others than this machine can reach it",
                      admin->listen.address);
-    if (admin->token && !is_token_text(admin->token))
-        conf_mistake(load->report, token->place,
-                     "token: only visible ASCII characters can be sent as a token");
 }
 
 /* ---- client, log ---- */

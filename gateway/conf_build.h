@@ -66,6 +66,11 @@ void conf_free_auths(struct conf *c);
 void conf_print_auths(const struct conf *c, FILE *out);
 void conf_print_route_auths(const struct conf *c, const struct conf_route *r, FILE *out);
 
+/* conf_admin.c: the tokens of the section admin, whose address is another's matter; true when one is asked
+ * for. The whole section printed. */
+bool conf_build_admin_tokens(struct conf_load *load, const struct conf_node *node, struct conf_admin *admin);
+void conf_print_admin(const struct conf_admin *admin, FILE *out);
+
 /* What is printed of a secret. */
 #define CONF_MASK "****************"
 

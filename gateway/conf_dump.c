@@ -55,16 +55,6 @@ static void print_listen(const struct conf_listen *l, FILE *out)
     fputs("}\n", out);
 }
 
-static void print_admin(const struct conf_admin *admin, FILE *out)
-{
-    if (!admin->listen.address)
-        return;
-    print_title("admin", admin->listen.address, out);
-    if (admin->token)
-        print_text("token", CONF_MASK, out);
-    fputs("}\n", out);
-}
-
 static void print_log(const struct conf_log *log, FILE *out)
 {
     fputs("\nlog {\n", out);
@@ -227,7 +217,7 @@ void conf_dump(const struct conf *c, FILE *out)
     conf_print_networks(&c->networks, 0, out);
     for (size_t i = 0; i < c->nlistens; i++)
         print_listen(&c->listens[i], out);
-    print_admin(&c->admin, out);
+    conf_print_admin(&c->admin, out);
     fputs("\nclient {\n", out);
     conf_print(section_of("client"), &c->client, out, 2);
     fputs("}\n", out);

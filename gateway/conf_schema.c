@@ -55,7 +55,10 @@ static const struct conf_option listen_rows[] = {
 static const struct conf_section listen_section = {"listen", "an address", true, ROWS(listen_rows)};
 
 static const struct conf_option admin_rows[] = {
-    {"token", CONF_TEXT, NULL, 1, 500, FIELD(conf_admin, token)},
+    {"token", CONF_TEXT, NULL, 1, CONF_TOKEN_MAX, OWN_CODE},
+    {"token_file", CONF_FILE, NULL, 1, 4 * KB, FIELD(conf_admin, token_file)},
+    {"read_token", CONF_TEXT, NULL, 1, CONF_TOKEN_MAX, OWN_CODE},
+    {"read_token_file", CONF_FILE, NULL, 1, 4 * KB, FIELD(conf_admin, read_token_file)},
 };
 static const struct conf_section admin_section = {"admin", "an address", false, ROWS(admin_rows)};
 

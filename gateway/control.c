@@ -184,6 +184,8 @@ static void reload(struct control *c)
             generation_close(&next);
             ok = false;
         }
+        if (ok && c->admin)
+            admin_reload(c->admin, &c->current.snapshot->conf->admin);
     }
     metrics_reloaded(c->shared.metrics, ok);
     log_printf(c->log, ok ? LOG_INFO : LOG_ERROR,
@@ -331,12 +333,15 @@ static struct state_answer state(void *ctx, const struct state_ask *ask)
 
 static void print_state(void *ctx, FILE *out)
 {
+    const struct control *c = ctx;
     struct state_view view;
     struct endpoint_list **lists;
     if (!look_at(ctx, &view, &lists))
         return;
     state_metrics(&view, out);
     free(lists);
+    if (c->admin)
+        admin_metrics(c->admin, out);
 }
 
 static bool is_ready(void *ctx)
@@ -486,6 +491,7 @@ static bool start_admin(struct control *c, struct err *err)
         return true;
     const struct admin_setup setup = {.loop = &c->loop,
                                       .conf = conf,
+                                      .log = c->log,
                                       .metrics = metrics_page,
                                       .is_ready = is_ready,
                                       .state = state,

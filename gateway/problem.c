@@ -8,6 +8,8 @@
  */
 #include "gateway/problem.h"
 
+#include <stdlib.h>
+
 #include "lib/http.h"
 
 #define QUALITY_FULL 1000 /* q=1, in thousandths */
@@ -220,6 +222,28 @@ struct slice problem_body(const struct problem *p, struct buf *out)
     const struct form *f = choose(p->accept);
     f->add(p, out);
     return slice_of(f->content_type);
+}
+
+char *problem_text(unsigned status, const char *detail)
+{
+    struct buf b;
+    const struct slice words = slice_of(detail);
+    size_t room = PROBLEM_BODY_MAX + 6 * words.len; /* \u0000 for each byte */
+    char *text = malloc(room);
+    if (!text)
+        return NULL;
+    buf_init(&b, text, room);
+    add_text(&b, "{\"type\":\"about:blank\",\"title\":\"");
+    buf_add_json(&b, slice_of(http_status_phrase(status)));
+    add_text(&b, "\",\"status\":");
+    buf_add_u64(&b, status);
+    add_text(&b, ",\"detail\":\"");
+    buf_add_json(&b, words);
+    add_text(&b, "\"}\n");
+    if (buf_cstr(&b))
+        return text;
+    free(text);
+    return NULL;
 }
 
 /* As a string of a structured field (RFC 8941, 3.3.3): printable ASCII, quotes and backslashes escaped. */

@@ -30,6 +30,11 @@ struct problem {
 /* Add the body to OUT; gives the value for Content-Type. */
 struct slice problem_body(const struct problem *p, struct buf *out);
 
+/* The same as JSON for what has no reason of the table: gives the text, from malloc; NULL when memory is
+ * short.
+ */
+MUST_USE char *problem_text(unsigned status, const char *detail);
+
 /* Add the value of Proxy-Status (RFC 9209); nothing for a reason that has no error type. */
 void problem_proxy_status(const struct problem *p, struct buf *out);
 

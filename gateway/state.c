@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "gateway/limit_shared.h"
+#include "gateway/problem.h"
 #include "lib/clock.h"
 
 #define WEIGHT_MAX 1000
@@ -19,9 +20,7 @@ struct state_answer state_answer_with(unsigned status, cJSON *json)
 
 struct state_answer state_refuse(unsigned status, const char *why)
 {
-    cJSON *j = cJSON_CreateObject();
-    cJSON_AddStringToObject(j, "error", why);
-    return state_answer_with(status, j);
+    return (struct state_answer){.status = status, .json = problem_text(status, why)};
 }
 
 /* ---- breakers ---- */

@@ -67,7 +67,7 @@ struct state_ask {
 };
 
 struct state_answer {
-    unsigned status;
+    unsigned status;             /* from 400 on, json is a problem (problem.h) */
     char *json;                  /* from malloc; NULL: memory is short, or it takes a while */
     struct state_ticket *ticket; /* it takes a while: for state_collect */
 };

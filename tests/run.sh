@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run suites (unit, e2e, raw, cache, redis, protect, fleet, soak) of the build in $BUILD and close with one line of counts.
+# Run suites (unit, e2e, raw, cache, redis, admin, protect, fleet, soak) of the build in $BUILD and close with one line of counts.
 set -u
 BUILD=${BUILD:-build}
 export BUILD
@@ -50,6 +50,11 @@ for suite in "$@"; do
         run cache/stampede timeout 300 python3 tests/cache/stampede.py "$BUILD/tollgate"
         ;;
     redis) run redis/check timeout 120 python3 tests/redis/check.py "$BUILD/tollgate" ;;
+    admin)
+        for story in api; do
+            run "admin/$story" timeout 300 python3 "tests/admin/$story.py" "$BUILD/tollgate"
+        done
+        ;;
     protect) run protect/numbers timeout 300 sh tests/protect/run.sh ;;
     fleet)
         for story in stampede large limits faults coherence ring breaker; do

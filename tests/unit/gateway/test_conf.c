@@ -81,7 +81,7 @@ static const char full[] =
     "listen \"0.0.0.0:8080\" { }\n"
     "listen '[::]:8443' { tls { certificate = cert.pem key = sub/key.pem } }\n"
     "listen unix:/run/t.sock { }\n"
-    "admin \"0.0.0.0:9901\" { token = s3cr3t }\n"
+    "admin \"0.0.0.0:9901\" { token = s3cr3t-of-the-all read_token_file = sub/token }\n"
     "client { head_timeout = 5s idle_timeout = 2m max_head = 32k max_fields = 50 max_connections = 20 }\n"
     "log { access = sub/access.log error = /dev/null format = combined level = debug queue = 64\n"
     "      mask_query = {token, \"api key\"} }\n"
@@ -266,7 +266,8 @@ START_TEST(every_field_is_filled)
 {
     struct conf *c = load(full, "");
     check_full(c);
-    ck_assert_str_eq(c->admin.token, "s3cr3t");
+    ck_assert_str_eq(c->admin.token, "s3cr3t-of-the-all");
+    ck_assert_str_eq(c->admin.read_token, "s3cr3t-of-readers");
     ck_assert_str_eq(c->routes[1].where.file, "t.conf");
     ck_assert_int_eq(c->routes[1].where.line, 25);
     conf_free(c);
@@ -411,6 +412,7 @@ static void begin(void)
     ck_assert_int_eq(mkdir("sub", 0700), 0);
     conf_write("cert.pem", "not read here", "");
     conf_write("sub/key.pem", "not read here", "");
+    conf_write("sub/token", "\ts3cr3t-of-readers\r\n\n", "");
 }
 
 static Suite *conf_suite(void)
