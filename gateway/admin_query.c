@@ -115,8 +115,8 @@ static struct slice meant(const char *known, const char *name)
 static bool refuse_unknown(const char *known, const char *name, struct buf *why)
 {
     struct slice best = meant(known, name);
-    refuse(why, "there is no parameter ", name, *known ? "; there are: " : ": there are none");
-    buf_add(why, slice_of(known));
+    refuse(why, "there is no parameter ", name, "; there are: ");
+    buf_add(why, slice_of(*known ? known : "none"));
     if (best.len > 0)
         buf_printf(why, "; did you mean '%.*s'?", SLICE_ARG(best));
     return false;

@@ -21,7 +21,7 @@ static const struct conf_section *admin_section(void)
 /* One of the two tokens. */
 struct secret {
     const char *option, *file_option;
-    const char *file; /* its path; NULL: none, or it cannot be read */
+    const char *file; /* its path; NULL: none */
 };
 
 /* A bearer token as RFC 6750 has it: nothing that a header could not carry. */
@@ -65,8 +65,10 @@ static const char *read_token(struct conf_load *load, const struct secret *secre
     struct conf_why why;
     struct conf_file file;
     if (!conf_file_read(secret->file, &file, &why)) {
-        conf_mistake(load->report, place, "%s: cannot read %s: %s", secret->file_option, secret->file,
-                     why.text);
+        struct conf_why other; /* what cannot be opened was told when the path was */
+        if (conf_file_check(secret->file, &other))
+            conf_mistake(load->report, place, "%s: cannot use %.200s: %.80s", secret->file_option,
+                         secret->file, why.text);
         return NULL;
     }
     const char *token =

@@ -85,10 +85,10 @@ static struct state_answer set_breaker(const struct state_view *v, const struct 
     enum breaker_force force;
     struct guard *g = ask->backend ? guards_named(v->guards, ask->backend) : NULL;
     uint64_t now = clock_now_ns();
+    if (!ask->backend || !parse_force(ask->state, &force))
+        return state_refuse(400, "backend, and state=open, closed or auto are wanted");
     if (!g)
         return state_refuse(404, "there is no such backend");
-    if (!parse_force(ask->state, &force))
-        return state_refuse(400, "state is open, closed or auto");
     if (!g->breaker_conf.enabled)
         return state_refuse(409, "the breaker of this backend is off in the configuration");
     log_printf(v->log, LOG_INFO, "admin: breaker of backend %s set to %s", g->name, ask->state);

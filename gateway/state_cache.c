@@ -146,9 +146,11 @@ struct state_answer state_purge(const struct state_view *v, const struct state_a
     char path[URL_MAX], space[URL_MAX * 2];
     struct purge_want want = {.soft = is_yes(ask->soft)};
     struct buf group;
-    int given = (ask->url != NULL) + (ask->prefix != NULL) + (ask->tag != NULL) + is_yes(ask->all);
-    if (given != 1)
+    int given = (ask->url != NULL) + (ask->prefix != NULL) + (ask->tag != NULL) + (ask->all != NULL);
+    if (given != 1 || (ask->all && !is_yes(ask->all)))
         return state_refuse(400, "one of url, prefix, tag and all=yes is wanted");
+    if (ask->soft && !want.soft && strcmp(ask->soft, "no") != 0)
+        return state_refuse(400, "soft is yes or no");
     const char *text = ask->url ? ask->url : ask->tag ? ask->tag : ask->prefix ? ask->prefix : "";
     want.kind = ask->url ? OBJECT_GROUP : ask->tag ? OBJECT_TAG : ask->prefix ? OBJECT_PREFIX : OBJECT_ALL;
     want.what = slice_of(text);

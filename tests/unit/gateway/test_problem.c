@@ -161,6 +161,23 @@ START_TEST(too_little_room_is_told)
 }
 END_TEST
 
+START_TEST(what_has_no_reason_is_told_in_words)
+{
+    char *text = problem_text(400, "a \"b\"\n\x01\xff");
+    ck_assert_str_eq(text,
+                     "{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,\"detail\":\"a "
+                     "\\\"b\\\"\\n\\u0001\xef\xbf\xbd\"}\n");
+    free(text);
+    char long_detail[4096];
+    memset(long_detail, '\x01', sizeof(long_detail) - 1);
+    long_detail[sizeof(long_detail) - 1] = '\0';
+    text = problem_text(599, long_detail);
+    ck_assert_ptr_nonnull(text);
+    ck_assert_uint_gt(strlen(text), 6 * (sizeof(long_detail) - 1));
+    free(text);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *s = suite_create("problem");
@@ -172,6 +189,7 @@ static Suite *make_suite(void)
     tcase_add_test(t, proxy_status_is_a_structured_field);
     tcase_add_test(t, bodies_are_as_short_as_promised);
     tcase_add_test(t, too_little_room_is_told);
+    tcase_add_test(t, what_has_no_reason_is_told_in_words);
     suite_add_tcase(s, t);
     return s;
 }
