@@ -16,9 +16,11 @@
 #include "gateway/admin_query.h"
 #include "gateway/admin_reply.h"
 #include "gateway/conf_same.h"
+#include "gateway/events.h"
 #include "gateway/httpd.h"
 #include "gateway/listener.h"
 #include "lib/clock.h"
+#include "lib/units.h"
 
 #define MEMORY             (16 * 1024)
 #define CONNECTIONS_MAX    64
@@ -26,6 +28,7 @@
 #define METHOD_MAX         16
 #define STATUS_CLIENT_GONE 499  /* in the log only */
 #define LIST_MAX           2048 /* bytes of the list of all pages */
+#define EVERY_MS 1000 /* between events of the status, unless it is said */
 
 struct admin {
     struct admin_setup setup;
@@ -38,6 +41,8 @@ struct admin {
     uv_check_t check;
     uv_timer_t tick;
     struct httpd *httpd;
+    struct event_streams *streams;
+    struct events *events;
     unsigned waiting; /* requests whose answers take a while */
 };
 
@@ -129,6 +134,61 @@ static enum MHD_Result state(struct admin *a, struct MHD_Connection *c, const st
     return answer.ticket ? MHD_YES : reply_with(c, &answer);
 }
 
+/* ---- pages that never end ---- */
+
+static enum MHD_Result status_page(struct admin *a, struct MHD_Connection *c, const struct ask *ask)
+{
+    (void)ask;
+    struct state_answer answer = {200, a->setup.status(a->setup.ctx), NULL};
+    return reply_with(c, &answer);
+}
+
+static enum MHD_Result refuse_stream(struct MHD_Connection *c)
+{
+    const struct admin_field later = {"Retry-After", "5"};
+    return admin_refuse(c, 503, "too many look on already", &later);
+}
+
+static enum MHD_Result log_page(struct admin *a, struct MHD_Connection *c, const struct ask *asked)
+{
+    const struct admin_query *q = asked->query;
+    struct tail_filter filter;
+    const struct tail_ask wanted = {
+        .request = admin_query_get(q, "request"),
+        .trace = admin_query_get(q, "trace"),
+        .route = admin_query_get(q, "route"),
+        .backend = admin_query_get(q, "backend"),
+        .method = admin_query_get(q, "method"),
+        .status = admin_query_get(q, "status"),
+        .min_ms = admin_query_get(q, "min_ms"),
+        .path = admin_query_get(q, "path"),
+        .client = admin_query_get(q, "client"),
+        .log = admin_query_get(q, "log"),
+    };
+    const char *fault = tail_filter_parse(&wanted, &filter);
+    if (fault)
+        return admin_refuse(c, 400, fault, NULL);
+    struct event_stream *s = event_stream_new(a->streams, c);
+    if (s && tail_listen(a->setup.tail, s, &filter))
+        return event_stream_answer(s);
+    event_stream_free(s);
+    return refuse_stream(c);
+}
+
+static enum MHD_Result events_page(struct admin *a, struct MHD_Connection *c, const struct ask *asked)
+{
+    const char *every = admin_query_get(asked->query, "every");
+    uint64_t every_ms = EVERY_MS;
+    if (every && (units_parse_time(slice_of(every), &every_ms) != UNITS_OK ||
+                  every_ms < EVENTS_EVERY_MIN_MS || every_ms > EVENTS_EVERY_MAX_MS))
+        return admin_refuse(c, 400, "every is a duration from 250ms to 60s", NULL);
+    struct event_stream *s = event_stream_new(a->streams, c);
+    if (s && events_listen(a->events, s, (uint32_t)every_ms))
+        return event_stream_answer(s);
+    event_stream_free(s);
+    return refuse_stream(c);
+}
+
 /* ---- pages ---- */
 
 typedef enum MHD_Result page_fn(struct admin *a, struct MHD_Connection *c, const struct ask *ask);
@@ -144,6 +204,9 @@ static const struct page {
     {"GET", "/readyz", ADMIN_OPEN, "", readyz},
     {"GET", "/openapi.json", ADMIN_READ, "", asset},
     {"GET", "/metrics", ADMIN_READ, "", metrics},
+    {"GET", "/status", ADMIN_READ, "", status_page},
+    {"GET", "/events", ADMIN_READ, "every", events_page},
+    {"GET", "/log", ADMIN_READ, "request trace route backend method status min_ms path client log", log_page},
     {"GET", "/breakers", ADMIN_READ, "", state},
     {"POST", "/breakers", ADMIN_WRITE, "backend state", state},
     {"GET", "/servers", ADMIN_READ, "", state},
@@ -390,6 +453,12 @@ static void on_tick(uv_timer_t *t)
     httpd_poke(a->httpd); /* its own inactivity timeout wants a look now and then */
 }
 
+static void on_stream(void *ctx)
+{
+    struct admin *a = ctx;
+    httpd_poke(a->httpd);
+}
+
 struct admin *admin_new(const struct admin_setup *setup, struct err *err)
 {
     struct admin *a = calloc(1, sizeof(*a));
@@ -400,6 +469,9 @@ struct admin *admin_new(const struct admin_setup *setup, struct err *err)
     }
     a->setup = *setup;
     a->audit.log = setup->log;
+    const struct events_setup e = {setup->loop, setup->guards, setup->status, setup->ctx};
+    a->streams = event_streams_new(setup->loop, on_stream, a);
+    a->events = a->streams ? events_new(&e) : NULL;
     admin_access_init(&a->access, setup->conf);
     const struct httpd_setup h = {
         .loop = setup->loop,
@@ -413,7 +485,7 @@ struct admin *admin_new(const struct admin_setup *setup, struct err *err)
         .ctx = a,
     };
     a->fd = listener_open_one(&setup->conf->listen, false, err);
-    if (a->fd < 0 || !(a->httpd = httpd_new(&h, err)) || uv_poll_init(setup->loop, &a->door, a->fd) != 0) {
+    if (a->fd < 0 || !a->events || !(a->httpd = httpd_new(&h, err)) || uv_poll_init(setup->loop, &a->door, a->fd) != 0) {
         if (a->fd >= 0)
             close(a->fd);
         free(a->address);
@@ -450,7 +522,10 @@ void admin_poke(struct admin *a)
 
 void admin_close(struct admin *a)
 {
+    event_streams_end(a->streams);
+    httpd_turn(a->httpd);
     httpd_close(a->httpd);
+    events_close(a->events);
     uv_close((uv_handle_t *)&a->door, NULL);
     uv_close((uv_handle_t *)&a->prepare, NULL);
     uv_close((uv_handle_t *)&a->check, NULL);
@@ -460,6 +535,8 @@ void admin_close(struct admin *a)
 void admin_free(struct admin *a)
 {
     httpd_free(a->httpd);
+    event_streams_free(a->streams);
+    events_free(a->events);
     close(a->fd);
     free(a->address);
     free(a);

@@ -23,6 +23,7 @@
 #include "gateway/conf.h"
 #include "gateway/log.h"
 #include "gateway/state.h"
+#include "gateway/tail.h"
 #include "lib/err.h"
 
 struct admin;
@@ -32,9 +33,12 @@ struct admin_setup {
     const struct conf_admin *conf; /* copied */
     struct log *log;
     char *(*metrics)(void *ctx, size_t *len); /* gives the text, from malloc */
+    char *(*status)(void *ctx);               /* gives the JSON, from malloc */
     bool (*is_ready)(void *ctx);
     struct state_answer (*state)(void *ctx, const struct state_ask *ask);
     void *ctx;
+    struct guards *guards;
+    struct tail *tail;
 };
 
 MUST_USE struct admin *admin_new(const struct admin_setup *setup, struct err *err);

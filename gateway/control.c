@@ -5,30 +5,20 @@
  * watch that follows its addresses. A reload first makes the new snapshot with its watches, so that it goes
  * to the workers with all addresses that are known, and only then drops the old watches.
  */
-#include "gateway/control.h"
+#include "gateway/control_internal.h"
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <uv.h>
 
-#include "gateway/admin.h"
 #include "gateway/conf_same.h"
-#include "gateway/fleet.h"
-#include "gateway/generation.h"
 #include "gateway/limits.h"
-#include "gateway/log.h"
-#include "gateway/logins.h"
-#include "gateway/prober.h"
-#include "gateway/redis_watch.h"
-#include "gateway/resolver.h"
-#include "gateway/tracer.h"
 #include "gateway/version.h"
-#include "gateway/worker.h"
 #include "lib/clock.h"
 #include "lib/random.h"
 
@@ -39,39 +29,7 @@
 #define TRACE_FLUSH_MS 2000      /* for the tracer to export what waits, the same */
 #define MALLOC_MMAP    (1 << 20) /* bytes: larger pieces come from the system and go back to it */
 #define MALLOC_TRIM    (8 << 20) /* bytes that may lie free at the end of each heap */
-#define SIGNALS        5
 #define MAIL_MAX       1024
-
-struct control;
-
-struct control {
-    const char *conf_path;
-    uv_loop_t loop;
-    uv_signal_t signals[SIGNALS];
-    uv_timer_t look, sweep;
-    uv_poll_t mail;
-    struct mailbox *mailbox; /* from the fleet's thread */
-    struct snapshot_shared shared;
-    struct logwriter *access_log; /* NULL: off */
-    struct log *log;
-    struct logins *logins;
-    struct concurrency *concurrency;
-    struct cache *cache;
-    struct fleet *fleet; /* NULL: nothing is shared with other gateways */
-    struct redis_watch *redis_watch;
-    struct prober *prober;
-    struct endpoint_registry *registry;
-    struct resolver *resolver;
-    struct listeners listeners;
-    struct generation current;
-    bool is_live; /* the workers have it: changes are posted */
-    struct worker **workers;
-    unsigned nworkers;
-    struct tracer *tracer;
-    struct admin *admin;
-    bool draining;
-    uint64_t drain_until_ns;
-};
 
 /* ---- addresses ---- */
 
@@ -257,99 +215,6 @@ static void on_sweep(uv_timer_t *t)
     guards_sweep(c->shared.guards);
 }
 
-/* ---- metrics ---- */
-
-static void gather(struct control *c, struct metrics_gauges *g)
-{
-    for (unsigned i = 0; i < c->nworkers; i++) {
-        const struct worker *w = c->workers[i];
-        const struct client_stats *clients = front_stats(w->front);
-        const struct upstream_stats *upstream = upstream_stats(w->upstream);
-        g->connections += atomic_load_explicit(&clients->open, memory_order_relaxed);
-        g->connections_resting += atomic_load_explicit(&clients->resting, memory_order_relaxed);
-        g->connections_total += atomic_load_explicit(&clients->accepted, memory_order_relaxed);
-        g->requests_in_flight += atomic_load_explicit(&w->in_flight, memory_order_relaxed);
-        g->upstream_open += atomic_load_explicit(&upstream->open, memory_order_relaxed);
-        g->upstream_idle += atomic_load_explicit(&upstream->idle, memory_order_relaxed);
-        g->upstream_opened_total += atomic_load_explicit(&upstream->opened, memory_order_relaxed);
-        g->upstream_reused_total += atomic_load_explicit(&upstream->reused, memory_order_relaxed);
-    }
-    g->log_dropped_total = c->access_log ? logwriter_dropped(c->access_log) : 0;
-}
-
-static void print_state(void *ctx, FILE *out);
-
-static char *metrics_page(void *ctx, size_t *len)
-{
-    struct control *c = ctx;
-    struct metrics_gauges gauges = {0};
-    gather(c, &gauges);
-    gauges.more = print_state;
-    gauges.ctx = c;
-    return metrics_text(c->shared.metrics, &gauges, len);
-}
-
-/* ---- what an operator sees and sets ---- */
-
-/* Weights or drains have changed: everybody gets the list anew. */
-static void relist(void *ctx, size_t backend)
-{
-    struct control *c = ctx;
-    generation_renew(&c->current, backend);
-}
-
-/* VIEW holds LISTS, which the caller frees. */
-static bool look_at(struct control *c, struct state_view *view, struct endpoint_list ***lists)
-{
-    if (!(*lists = generation_lists(&c->current)))
-        return false;
-    *view = (struct state_view){
-        .conf = c->current.snapshot->conf,
-        .guards = c->shared.guards,
-        .limiter = c->shared.limiter,
-        .cache = c->cache,
-        .fleet = c->fleet,
-        .mailbox = c->mailbox,
-        .router = c->current.snapshot->router,
-        .log = c->log,
-        .lists = *lists,
-        .relist = relist,
-        .ctx = c,
-    };
-    return true;
-}
-
-static struct state_answer state(void *ctx, const struct state_ask *ask)
-{
-    struct state_view view;
-    struct endpoint_list **lists;
-    struct state_answer answer = {0};
-    if (look_at(ctx, &view, &lists)) {
-        answer = state_handle(&view, ask);
-        free(lists);
-    }
-    return answer;
-}
-
-static void print_state(void *ctx, FILE *out)
-{
-    const struct control *c = ctx;
-    struct state_view view;
-    struct endpoint_list **lists;
-    if (!look_at(ctx, &view, &lists))
-        return;
-    state_metrics(&view, out);
-    free(lists);
-    if (c->admin)
-        admin_metrics(c->admin, out);
-}
-
-static bool is_ready(void *ctx)
-{
-    const struct control *c = ctx;
-    return !c->draining;
-}
-
 /* ---- start and end ---- */
 
 static void on_resolver_log(void *ctx, const char *text)
@@ -406,6 +271,13 @@ static void on_mail(uv_poll_t *p, int status, int events)
     mailbox_drain(c->mailbox, on_message, c, MAIL_MAX);
 }
 
+static void publish(void *ctx, struct tail_filters *filters)
+{
+    struct control *c = ctx;
+    for (unsigned i = 0; i < c->nworkers; i++)
+        worker_post_filters(c->workers[i], filters);
+}
+
 static bool open_loop(struct control *c, const struct conf *conf)
 {
     if (!(c->mailbox = mailbox_new(MAIL_MAX)) || uv_loop_init(&c->loop) != 0)
@@ -422,7 +294,8 @@ static bool open_loop(struct control *c, const struct conf *conf)
     c->resolver = c->registry ? resolver_new(&c->loop, c->registry, conf->resolve_ms) : NULL;
     if (c->resolver)
         resolver_set_log(c->resolver, on_resolver_log, c);
-    return c->resolver && open_signals(c);
+    c->tail = tail_new(&(struct tail_setup){&c->loop, c->log, publish, c});
+    return c->resolver && c->tail && open_signals(c);
 }
 
 /* Also where nothing is exported: for what can be looked at on the admin port. */
@@ -468,6 +341,7 @@ static bool start_workers(struct control *c, struct err *err)
             .fleet = c->fleet,
             .access_log = c->access_log,
             .tracer = c->tracer,
+            .tail = c->tail,
             .log = c->log,
         };
         c->workers[i] = worker_start(&setup, err);
@@ -482,22 +356,6 @@ static bool start_workers(struct control *c, struct err *err)
     if (ok && c->fleet)
         c->redis_watch = redis_watch_new(fleet_conf(c->fleet), c->resolver, on_redis_address, c);
     return ok && (!c->fleet || c->redis_watch);
-}
-
-static bool start_admin(struct control *c, struct err *err)
-{
-    const struct conf_admin *conf = &c->current.snapshot->conf->admin;
-    if (!conf->listen.address)
-        return true;
-    const struct admin_setup setup = {.loop = &c->loop,
-                                      .conf = conf,
-                                      .log = c->log,
-                                      .metrics = metrics_page,
-                                      .is_ready = is_ready,
-                                      .state = state,
-                                      .ctx = c};
-    c->admin = admin_new(&setup, err);
-    return c->admin != NULL;
 }
 
 /* Takes CONF. */
@@ -523,7 +381,7 @@ static bool start(struct control *c, struct conf *conf, struct err *err)
         return false;
     }
     return open_generation(c, conf, &c->current) && start_fleet(c, err) && start_tracer(c, err) &&
-           start_workers(c, err) && start_admin(c, err);
+           start_workers(c, err) && control_start_admin(c, err);
 }
 
 static void announce(struct control *c)
@@ -548,6 +406,7 @@ static void close_control(struct control *c)
     c->is_live = false;
     if (c->admin)
         admin_close(c->admin);
+    tail_close(c->tail);
     generation_close(&c->current);
     redis_watch_free(c->redis_watch);
     resolver_free(c->resolver);
@@ -581,6 +440,7 @@ static void finish(struct control *c)
         logwriter_stop(c->access_log, LOG_FLUSH_MS);
     log_printf(c->log, LOG_INFO, "stopped");
     log_free(c->log);
+    tail_free(c->tail);
 }
 
 int control_run(const char *conf_path)
@@ -595,6 +455,7 @@ int control_run(const char *conf_path)
     if (!conf)
         return EXIT_FAILURE;
     /* Blocks of streams come and go all the time: keep them rather than ask the system anew. */
+    status_name_instance(c.instance);
     mallopt(M_MMAP_THRESHOLD, MALLOC_MMAP);
     mallopt(M_TRIM_THRESHOLD, MALLOC_TRIM);
     curl_global_init(CURL_GLOBAL_DEFAULT);

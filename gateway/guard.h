@@ -35,7 +35,8 @@ struct guard {
     struct conf_breaker breaker_conf;
     struct conf_retry retry_conf;
     struct conf_bulkhead bulkhead_conf;
-    struct guard *next; /* in the registry */
+    uint16_t told_generation; /* of the breaker: events.c's, on the control thread */
+    struct guard *next;       /* in the registry */
 };
 
 struct guards;

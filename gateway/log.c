@@ -21,7 +21,8 @@
 struct log {
     struct logwriter *writer;
     bool is_json;
-    _Atomic int level; /* relaxed: a line more or less at the moment of a change is as well */
+    struct log_listener listener; /* hear == NULL: none */
+    _Atomic int level;            /* relaxed: a line more or less at the moment of a change is as well */
 };
 
 static const char *level_name(enum conf_log_level level)
@@ -124,6 +125,11 @@ void log_reopen(struct log *log)
     logwriter_reopen(log->writer);
 }
 
+void log_set_listener(struct log *log, const struct log_listener *listener)
+{
+    log->listener = *listener;
+}
+
 uint64_t log_dropped(const struct log *log)
 {
     return logwriter_dropped(log->writer);
@@ -146,8 +152,16 @@ void log_printf(struct log *log, enum conf_log_level level, const char *fmt, ...
         add_json_line(&b, level, slice_of(text));
     else
         add_text_line(&b, level, slice_of(text));
-    if (log)
-        logwriter_line(log->writer, buf_slice(&b));
-    else
+    if (!log) {
         write_now(&b);
+        return;
+    }
+    logwriter_line(log->writer, buf_slice(&b));
+    if (!log->listener.hear || !log->listener.wants(log->listener.ctx))
+        return;
+    if (!log->is_json) {
+        buf_init(&b, line, sizeof(line));
+        add_json_line(&b, level, slice_of(text));
+    }
+    log->listener.hear(log->listener.ctx, buf_slice(&b));
 }

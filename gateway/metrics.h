@@ -30,7 +30,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gateway/cache_status.h"
+#include "gateway/limit.h"
+#include "gateway/reason.h"
 #include "lib/check.h"
+#include "lib/histogram.h"
 
 struct metrics;
 struct metrics_route;
@@ -73,5 +77,43 @@ void metrics_reloaded(struct metrics *m, bool ok);
 /* Gives the page (text format 0.0.4) from malloc, NUL-terminated, *LEN without the NUL. NULL: out of memory.
  */
 MUST_USE char *metrics_text(struct metrics *m, const struct metrics_gauges *gauges, size_t *len);
+
+/* ---- the same numbers for others than Prometheus; any thread ---- */
+
+#define METRICS_CLASSES 6
+
+/* Sums over all workers, not of one moment. */
+struct metrics_route_view {
+    const char *name;                   /* lent */
+    uint64_t requests[METRICS_CLASSES]; /* by the first digit of their status; 0: any other status */
+    struct histogram_snapshot durations;
+    uint64_t bytes_in, bytes_out;
+    uint64_t limits[LIMIT_RESULTS];
+    uint64_t cache[CACHE_STATUSES];
+};
+
+struct metrics_backend_view {
+    struct histogram_snapshot durations;
+    uint64_t errors[REASONS];
+    uint64_t retries;
+};
+
+/* What belongs to no route and no backend. */
+struct metrics_view {
+    int64_t started_us, loaded_us; /* since 1970: the process; the configuration in use */
+    bool is_config_good;           /* the last reload */
+    struct histogram_snapshot overhead;
+    uint64_t errors[REASONS];
+};
+
+typedef void metrics_look(void *ctx, const struct metrics_route_view *v);
+
+/* LOOK at each route, "none" first, the others in the order they came. New routes wait meanwhile. */
+void metrics_read_routes(struct metrics *m, metrics_look *look, void *ctx);
+void metrics_read_backend(const struct metrics_backend *b, struct metrics_backend_view *v);
+void metrics_read(const struct metrics *m, struct metrics_view *v);
+
+/* Memory of the process; 0 when the system does not tell. */
+uint64_t metrics_resident_bytes(void);
 
 #endif

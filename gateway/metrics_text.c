@@ -352,8 +352,7 @@ static void print_cpu(struct page *page)
                                 u.ru_stime.tv_usec);
 }
 
-/* Bytes in memory now; 0 when the system does not tell. */
-static uint64_t resident_bytes(void)
+uint64_t metrics_resident_bytes(void)
 {
     uint64_t size, resident = 0;
     FILE *f = fopen("/proc/self/statm", "re");
@@ -367,12 +366,12 @@ static uint64_t resident_bytes(void)
 
 static void print_resident(struct page *page)
 {
-    print_number(page, "", resident_bytes());
+    print_number(page, "", metrics_resident_bytes());
 }
 
 static void print_memory(struct page *page)
 {
-    print_number(page, "{kind=\"resident\"}", resident_bytes());
+    print_number(page, "{kind=\"resident\"}", metrics_resident_bytes());
 }
 
 static void print_open_fds(struct page *page)

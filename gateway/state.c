@@ -33,7 +33,7 @@ static void add_counts(cJSON *to, const char *name, const struct breaker_counts 
     cJSON_AddNumberToObject(j, "slow", (double)c->slow);
 }
 
-static cJSON *breaker_json(const struct guard *g, uint64_t now)
+cJSON *state_breaker_json(const struct guard *g, uint64_t now)
 {
     struct breaker_view b = breaker_view(&g->breaker, now);
     struct retry_budget_view r = retry_budget_view(&g->budget, now);
@@ -65,7 +65,7 @@ static struct state_answer show_breakers(const struct state_view *v)
     for (size_t i = 0; i < v->conf->nbackends; i++) {
         const struct guard *g = guards_named(v->guards, v->conf->backends[i].name);
         if (g)
-            cJSON_AddItemToArray(all, breaker_json(g, now));
+            cJSON_AddItemToArray(all, state_breaker_json(g, now));
     }
     return state_answer_with(200, all);
 }
@@ -93,7 +93,7 @@ static struct state_answer set_breaker(const struct state_view *v, const struct 
         return state_refuse(409, "the breaker of this backend is off in the configuration");
     log_printf(v->log, LOG_INFO, "admin: breaker of backend %s set to %s", g->name, ask->state);
     guard_tell(g, breaker_force(&g->breaker, force, now), v->log);
-    return state_answer_with(200, breaker_json(g, now));
+    return state_answer_with(200, state_breaker_json(g, now));
 }
 
 /* ---- servers ---- */
@@ -124,13 +124,19 @@ static cJSON *server_json(const struct conf_backend *b, const struct endpoint_li
     return j;
 }
 
+void state_add_servers(const struct state_view *v, size_t backend, cJSON *all)
+{
+    const struct endpoint_list *l = v->lists[backend];
+    uint64_t now = clock_now_ns();
+    for (size_t i = 0; l && i < l->n; i++)
+        cJSON_AddItemToArray(all, server_json(&v->conf->backends[backend], l, i, now));
+}
+
 static struct state_answer show_servers(const struct state_view *v)
 {
     cJSON *all = cJSON_CreateArray();
-    uint64_t now = clock_now_ns();
     for (size_t i = 0; i < v->conf->nbackends; i++)
-        for (size_t j = 0; v->lists[i] && j < v->lists[i]->n; j++)
-            cJSON_AddItemToArray(all, server_json(&v->conf->backends[i], v->lists[i], j, now));
+        state_add_servers(v, i, all);
     return state_answer_with(200, all);
 }
 
@@ -197,7 +203,7 @@ static struct state_answer set_server(const struct state_view *v, const struct s
 
 static const char *const table_names[LIMIT_TABLES] = {"minute", "hour", "longer"};
 
-static struct state_answer show_limits(const struct state_view *v)
+cJSON *state_limits_json(const struct state_view *v)
 {
     cJSON *all = cJSON_CreateObject();
     cJSON *tables = cJSON_AddArrayToObject(all, "tables");
@@ -213,7 +219,7 @@ static struct state_answer show_limits(const struct state_view *v)
         cJSON_AddItemToArray(tables, j);
     }
     cJSON_AddItemToObject(all, "refused", state_refused(v));
-    return state_answer_with(200, all);
+    return all;
 }
 
 struct state_answer state_handle(const struct state_view *v, const struct state_ask *ask)
@@ -223,9 +229,11 @@ struct state_answer state_handle(const struct state_view *v, const struct state_
     if (strcmp(ask->path, "/servers") == 0)
         return ask->is_post ? set_server(v, ask) : show_servers(v);
     if (strcmp(ask->path, "/limits") == 0)
-        return ask->is_post ? state_refuse(405, "limits are only shown") : show_limits(v);
+        return ask->is_post ? state_refuse(405, "limits are only shown")
+                            : state_answer_with(200, state_limits_json(v));
     if (strcmp(ask->path, "/cache") == 0)
-        return ask->is_post ? state_refuse(405, "the cache is changed by /cache/purge") : state_show_cache(v);
+        return ask->is_post ? state_refuse(405, "the cache is changed by /cache/purge")
+                            : state_answer_with(200, state_cache_json(v));
     if (strcmp(ask->path, "/cache/purge") == 0)
         return ask->is_post ? state_purge(v, ask) : state_refuse(405, "a purge is a POST");
     if (strcmp(ask->path, "/redis") == 0)

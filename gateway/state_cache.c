@@ -7,7 +7,7 @@
 
 #define URL_MAX 8192 /* bytes of a key's URL */
 
-struct state_answer state_show_cache(const struct state_view *v)
+cJSON *state_cache_json(const struct state_view *v)
 {
     struct object_store_stats s;
     struct flights_stats f;
@@ -22,7 +22,7 @@ struct state_answer state_show_cache(const struct state_view *v)
     cJSON_AddNumberToObject(j, "refused", (double)s.refused);
     cJSON_AddNumberToObject(j, "flights", (double)f.flying);
     cJSON_AddNumberToObject(j, "collapsed", (double)f.followed);
-    return state_answer_with(200, j);
+    return j;
 }
 
 /* ---- purge ---- */

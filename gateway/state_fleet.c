@@ -4,11 +4,9 @@
 #include "gateway/state_internal.h"
 #include "lib/clock.h"
 
-struct state_answer state_show_redis(const struct state_view *v)
+cJSON *state_redis_json(const struct state_view *v)
 {
     struct fleet_view f;
-    if (!v->fleet)
-        return state_refuse(404, "there is no section redis");
     cJSON *j = cJSON_CreateObject();
     fleet_view(v->fleet, &f);
     cJSON_AddStringToObject(j, "gateway", fleet_id(v->fleet));
@@ -25,7 +23,13 @@ struct state_answer state_show_redis(const struct state_view *v)
         cJSON_AddNumberToObject(one, "verified_ago_s", (double)n.verified_ago_ns / 1e9);
         cJSON_AddItemToArray(nodes, one);
     }
-    return state_answer_with(200, j);
+    return j;
+}
+
+struct state_answer state_show_redis(const struct state_view *v)
+{
+    return v->fleet ? state_answer_with(200, state_redis_json(v))
+                    : state_refuse(404, "there is no section redis");
 }
 
 /* ---- metrics ---- */

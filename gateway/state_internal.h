@@ -1,6 +1,6 @@
 /*
- * state_internal.h: what the parts of state.h share: state.c (backends, limits), state_cache.c,
- * state_fleet.c and state_refused.c. Nobody else includes it.
+ * state_internal.h: what the parts of state.h share: state.c (backends, limits), state_cache.c and
+ * state_fleet.c, and status.c, which shows the same. Nobody else includes it.
  */
 #ifndef GATEWAY_STATE_INTERNAL_H
 #define GATEWAY_STATE_INTERNAL_H
@@ -13,6 +13,13 @@
 struct state_answer state_answer_with(unsigned status, cJSON *json);
 struct state_answer state_refuse(unsigned status, const char *why);
 
+/* What the pages show, given; NULL or with something missing when memory is short. */
+cJSON *state_breaker_json(const struct guard *g, uint64_t now_ns);
+void state_add_servers(const struct state_view *v, size_t backend, cJSON *all);
+cJSON *state_limits_json(const struct state_view *v);
+cJSON *state_cache_json(const struct state_view *v);
+cJSON *state_redis_json(const struct state_view *v); /* v->fleet is there */
+
 /* HELP and TYPE of a family of metrics. */
 void state_family(FILE *out, const char *name, const char *type, const char *help);
 
@@ -23,7 +30,6 @@ MUST_USE cJSON *state_refused(const struct state_view *v);
 
 /* ---- state_cache.c ---- */
 
-struct state_answer state_show_cache(const struct state_view *v);
 struct state_answer state_purge(const struct state_view *v, const struct state_ask *ask);
 void state_cache_metrics(const struct state_view *v, FILE *out);
 

@@ -370,7 +370,7 @@ static struct trace *build(const struct exchange *x)
 void tracing_finish(struct exchange *x)
 {
     struct worker *w = x->worker;
-    struct tracing_tail *tail = &w->tail;
+    struct tracing_tail *tail = &w->trace_tail;
     const struct record *r = &x->record;
     uint64_t took = record_total_ns(r), slow = exchange_conf(x)->tracing.slow_ms * MS;
     if (!w->setup.tracer || x->tracing.span == 0)

@@ -132,6 +132,36 @@ bool worker_post_redis_address(struct worker *w, size_t node, const char *addres
     return false;
 }
 
+struct filters_call {
+    struct worker_call call; /* first */
+    struct tail_filters *filters;
+};
+
+static void run_filters(struct worker *w, struct worker_call *call)
+{
+    tail_stream_take(w->tail, ((const struct filters_call *)(void *)call)->filters);
+    free(call);
+}
+
+static void free_filters(struct message *m)
+{
+    tail_filters_put(((const struct filters_call *)(void *)m)->filters);
+    free(m);
+}
+
+void worker_post_filters(struct worker *w, struct tail_filters *filters)
+{
+    struct filters_call *f = calloc(1, sizeof(*f));
+    if (f) {
+        f->call = (struct worker_call){.base.free = free_filters, .run = run_filters};
+        f->filters = tail_filters_get(filters);
+        if (worker_post_call(w, &f->call))
+            return;
+        free_filters(&f->call.base);
+    }
+    log_printf(w->setup.log, LOG_ERROR, "worker %u does not take who looks on", w->setup.index);
+}
+
 static struct snapshot_use *use_with(struct snapshot *s, struct endpoint_list *const *lists)
 {
     struct snapshot_use *use = snapshot_use_new(s);
@@ -269,12 +299,35 @@ static void look_at_lag(struct worker *w, uint64_t now)
 {
     unsigned before = w->shedder.level;
     uint64_t due = w->ticked_ns + TICK_NS;
-    shedder_observe(&w->shedder, now, now > due ? now - due : 0);
+    uint64_t lag = now > due ? now - due : 0;
+    shedder_observe(&w->shedder, now, lag);
+    atomic_store_explicit(&w->lag_ns, lag, memory_order_relaxed);
     w->ticked_ns = now;
     if (w->shedder.level != before)
         log_printf(w->setup.log, w->shedder.level > before ? LOG_WARN : LOG_INFO,
                    "worker %u: its loop is late by %u ms, %u priorities are refused", w->setup.index,
                    (unsigned)(w->shedder.lag_ns / 1000000), w->shedder.level);
+}
+
+void worker_count(const struct worker *w, struct metrics_gauges *g)
+{
+    const struct client_stats *clients = front_stats(w->front);
+    const struct upstream_stats *upstream = upstream_stats(w->upstream);
+    g->connections += atomic_load_explicit(&clients->open, memory_order_relaxed);
+    g->connections_resting += atomic_load_explicit(&clients->resting, memory_order_relaxed);
+    g->connections_total += atomic_load_explicit(&clients->accepted, memory_order_relaxed);
+    g->requests_in_flight += atomic_load_explicit(&w->in_flight, memory_order_relaxed);
+    g->upstream_open += atomic_load_explicit(&upstream->open, memory_order_relaxed);
+    g->upstream_idle += atomic_load_explicit(&upstream->idle, memory_order_relaxed);
+    g->upstream_opened_total += atomic_load_explicit(&upstream->opened, memory_order_relaxed);
+    g->upstream_reused_total += atomic_load_explicit(&upstream->reused, memory_order_relaxed);
+}
+
+uint64_t worker_lag_ns(const struct worker *w, uint64_t now_ns)
+{
+    uint64_t lag = atomic_load_explicit(&w->lag_ns, memory_order_relaxed);
+    uint64_t due = atomic_load_explicit(&w->beat_ns, memory_order_relaxed) + TICK_NS;
+    return now_ns > due && now_ns - due > lag ? now_ns - due : lag;
 }
 
 static void count_links(struct worker *w)
@@ -296,6 +349,7 @@ static void on_tick(uv_timer_t *t)
         count_links(w);
     if (w->log_stream)
         logwriter_stream_flush(w->log_stream);
+    tail_stream_flush(w->tail);
 }
 
 /* ---- short times ---- */
@@ -320,15 +374,29 @@ void worker_set_soon(struct worker *w, struct wheel_entry *e, uint64_t due_ns)
 
 /* ---- a request is over ---- */
 
+/* As JSON, whatever the log is. */
+static void tell_lookers(struct worker *w, uint32_t who, const struct record *r, const struct conf_log *log)
+{
+    struct conf_log json = *log;
+    struct buf b = worker_scratch(w);
+    json.format = LOG_JSON;
+    accesslog_format(&w->format, r, &json, &b);
+    if (!b.failed)
+        tail_stream_line(w->tail, who, buf_slice(&b));
+}
+
 void worker_record(struct worker *w, const struct record *r, const struct conf *conf)
 {
     metrics_record(w->setup.metrics, w->setup.index, r);
-    if (!w->log_stream)
-        return;
-    struct buf b = worker_scratch(w);
-    accesslog_format(&w->format, r, &conf->log, &b);
-    if (!b.failed)
-        logwriter_stream_line(w->log_stream, buf_slice(&b));
+    if (w->log_stream) {
+        struct buf b = worker_scratch(w);
+        accesslog_format(&w->format, r, &conf->log, &b);
+        if (!b.failed)
+            logwriter_stream_line(w->log_stream, buf_slice(&b));
+    }
+    uint32_t who = tail_stream_match(w->tail, r);
+    if (who)
+        tell_lookers(w, who, r, &conf->log);
 }
 
 struct buf worker_scratch(struct worker *w)
@@ -348,6 +416,7 @@ static void worker_free(struct worker *w)
         mailbox_free(w->mailbox);
     if (w->log_stream)
         logwriter_stream_free(w->log_stream);
+    tail_stream_free(w->tail);
     password_cache_free(w->logins);
     cache_sharing_free(w->sharing);
     pool_fini(&w->exchanges);
@@ -427,7 +496,8 @@ static bool init(struct worker *w, struct err *err)
     w->mailbox = mailbox_new(MAILBOX_MAX);
     w->current = use_with(s->snapshot, s->lists);
     w->log_stream = s->access_log ? logwriter_stream_new(s->access_log) : NULL;
-    if (!w->mailbox || !w->current || (s->access_log && !w->log_stream) || !init_loop(w) ||
+    w->tail = tail_stream_new(s->tail);
+    if (!w->tail || !w->mailbox || !w->current || (s->access_log && !w->log_stream) || !init_loop(w) ||
         !(w->upstream = upstream_new(&w->loop, &w->wheel, s->index)) || !join_fleet(w)) {
         err_sys(err, ERR_SELF, errno, "worker");
         return false;

@@ -17,6 +17,7 @@
 #include "gateway/front.h"
 #include "gateway/logwriter.h"
 #include "gateway/snapshot.h"
+#include "gateway/tail.h"
 #include "lib/actor.h"
 #include "lib/pool.h"
 #include "lib/random.h"
@@ -41,6 +42,7 @@ struct worker_setup {
     struct fleet *fleet;          /* NULL: it shares nothing with other gateways */
     struct logwriter *access_log; /* NULL: off */
     struct tracer *tracer;        /* NULL: traces go nowhere */
+    struct tail *tail;            /* who looks on; NULL: nobody ever does */
     struct log *log;
 };
 
@@ -73,16 +75,18 @@ struct worker {
     struct password_cache *logins;             /* that were right; NULL before the first */
     struct random random;
     struct shedder shedder;
-    struct tracing_tail tail;
+    struct tracing_tail trace_tail;
     uint64_t ticked_ns; /* the last tick */
     struct snapshot_use *current;
     struct accesslog format;
     struct logwriter_stream *log_stream;
+    struct tail_stream *tail;
     _Atomic uint32_t in_flight; /* exchanges; written by the worker */
     bool draining;
     bool stopping;
     _Atomic bool is_empty;    /* drained: no connection is left */
     _Atomic uint64_t beat_ns; /* when the loop last turned */
+    _Atomic uint64_t lag_ns;  /* how late the last tick was */
     char scratch[WORKER_SCRATCH];
 };
 
@@ -101,6 +105,7 @@ MUST_USE struct worker *worker_start(const struct worker_setup *setup, struct er
 bool worker_post_snapshot(struct worker *w, struct snapshot *s, struct endpoint_list *const *lists);
 bool worker_post_addresses(struct worker *w, struct snapshot *s, size_t backend, struct endpoint_list *list);
 bool worker_post_redis_address(struct worker *w, size_t node, const char *address);
+void worker_post_filters(struct worker *w, struct tail_filters *filters); /* logged when it fails */
 bool worker_post_drain(struct worker *w);
 
 /* Takes CALL when true. False: the worker takes nothing any more. */
@@ -114,6 +119,12 @@ void worker_set_soon(struct worker *w, struct wheel_entry *e, uint64_t due_ns);
 
 /* An empty buffer over the worker's scratch memory, good until the next one is asked for. */
 struct buf worker_scratch(struct worker *w);
+
+/* Add what W has to *G; any thread. */
+void worker_count(const struct worker *w, struct metrics_gauges *g);
+
+/* How late W's loop is now; any thread. A loop that does not turn is later with every moment. */
+uint64_t worker_lag_ns(const struct worker *w, uint64_t now_ns);
 
 /* A request is over: log line and metrics. */
 void worker_record(struct worker *w, const struct record *r, const struct conf *conf);

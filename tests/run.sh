@@ -51,8 +51,8 @@ for suite in "$@"; do
         ;;
     redis) run redis/check timeout 120 python3 tests/redis/check.py "$BUILD/tollgate" ;;
     admin)
-        for story in api; do
-            run "admin/$story" timeout 300 python3 "tests/admin/$story.py" "$BUILD/tollgate"
+        for story in api streams; do
+            run "admin/$story" timeout 300 sh tests/admin/run.sh "$story"
         done
         ;;
     protect) run protect/numbers timeout 300 sh tests/protect/run.sh ;;

@@ -1,0 +1,286 @@
+/* Server-sent events: how they are framed; and a stream through libmicrohttpd over a socket pair. */
+#include "gateway/event_stream.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "gateway/httpd.h"
+#include "lib/clock.h"
+#include "tests/unit/unit.h"
+
+#define WAIT_NS (10 * CLOCK_SECOND_NS)
+
+static const char *framed(const char *name, uint64_t id, struct slice data)
+{
+    static char text[512];
+    struct buf b;
+    buf_init(&b, text, sizeof(text));
+    event_stream_frame(&b, name, id, data);
+    const char *all = buf_cstr(&b);
+    ck_assert_ptr_nonnull(all);
+    return all;
+}
+
+START_TEST(one_line)
+{
+    ck_assert_str_eq(framed("status", 7, SLICE("{}")), "event: status\nid: 7\ndata: {}\n\n");
+    ck_assert_str_eq(framed("dropped", 0, SLICE("x")), "event: dropped\ndata: x\n\n");
+    ck_assert_str_eq(framed("e", 1, SLICE("")), "event: e\nid: 1\ndata: \n\n");
+}
+END_TEST
+
+/* No byte of the data can end the event or begin a field. */
+START_TEST(hostile_data)
+{
+    ck_assert_str_eq(framed("e", 0, SLICE("a\nb")), "event: e\ndata: a\ndata: b\n\n");
+    ck_assert_str_eq(framed("e", 0, SLICE("a\rb")), "event: e\ndata: a\ndata: b\n\n");
+    ck_assert_str_eq(framed("e", 0, SLICE("a\r\nb")), "event: e\ndata: a\ndata: b\n\n");
+    ck_assert_str_eq(framed("e", 0, SLICE("a\n\nevent: x\n")),
+                     "event: e\ndata: a\ndata: \ndata: event: x\ndata: \n\n");
+    ck_assert_str_eq(framed("e", 0, SLICE("a\r")), "event: e\ndata: a\ndata: \n\n");
+    ck_assert_str_eq(framed("e", 0, SLICE("\r\r\n\n")), "event: e\ndata: \ndata: \ndata: \ndata: \n\n");
+    ck_assert_str_eq(framed("e", 0, SLICE("a\0b\0")), "event: e\ndata: a\xef\xbf\xbd"
+                                                      "b\xef\xbf\xbd\n\n");
+}
+END_TEST
+
+START_TEST(no_room)
+{
+    char text[16];
+    struct buf b;
+    buf_init(&b, text, sizeof(text));
+    event_stream_frame(&b, "name", 1, SLICE("more than fits"));
+    ck_assert(b.failed);
+}
+END_TEST
+
+/* ---- through libmicrohttpd ---- */
+
+struct world {
+    uv_loop_t loop;
+    uv_prepare_t prepare;
+    struct httpd *httpd;
+    struct event_streams *all;
+    struct event_stream *last; /* that was made */
+    unsigned gone, refused;
+    int fd; /* the client's end */
+};
+
+static void on_gone(void *owner, struct event_stream *s)
+{
+    struct world *w = owner;
+    w->gone++;
+    if (w->last == s)
+        w->last = NULL;
+}
+
+static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const char *url, const char *method,
+                                  const char *version, const char *body, size_t *body_len, void **request)
+{
+    (void)url, (void)method, (void)version, (void)body, (void)body_len;
+    struct world *w = ctx;
+    if (!*request) {
+        *request = w;
+        return MHD_YES;
+    }
+    struct event_stream *s = event_stream_new(w->all, c);
+    if (!s) {
+        w->refused++;
+        return MHD_NO;
+    }
+    event_stream_own(s, on_gone, w);
+    w->last = s;
+    return event_stream_answer(s);
+}
+
+static void on_poke(void *ctx)
+{
+    struct world *w = ctx;
+    httpd_poke(w->httpd);
+}
+
+static void on_prepare(uv_prepare_t *p)
+{
+    struct world *w = p->data;
+    httpd_turn(w->httpd);
+}
+
+static void turn(struct world *w)
+{
+    httpd_turn(w->httpd);
+    uv_run(&w->loop, UV_RUN_NOWAIT);
+}
+
+/* A client's end whose request was sent; bytes that wait in it are few. */
+static int ask(struct world *w)
+{
+    int fds[2], small = 4096;
+    struct sockaddr_storage addr = {.ss_family = AF_UNIX};
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    ck_assert_int_eq(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+    ck_assert(httpd_add(w->httpd, fds[0], (struct sockaddr *)&addr, sizeof(addr)));
+    ck_assert_int_gt(write(fds[1], "GET / HTTP/1.1\r\nHost: h\r\n\r\n", 27), 0);
+    return fds[1];
+}
+
+static void world_open(struct world *w)
+{
+    *w = (struct world){0};
+    const struct httpd_setup setup = {
+        .loop = &w->loop, .memory = 16384, .max_connections = 64, .handler = on_request, .ctx = w};
+    ck_assert_int_eq(uv_loop_init(&w->loop), 0);
+    ck_assert_ptr_nonnull(w->all = event_streams_new(&w->loop, on_poke, w));
+    ck_assert_ptr_nonnull(w->httpd = httpd_new(&setup, NULL));
+    uv_prepare_init(&w->loop, &w->prepare);
+    w->prepare.data = w;
+    uv_prepare_start(&w->prepare, on_prepare);
+    w->fd = ask(w);
+    for (uint64_t end = clock_now_ns() + WAIT_NS; !w->last && clock_now_ns() < end;)
+        turn(w);
+    ck_assert_ptr_nonnull(w->last);
+}
+
+static void world_close(struct world *w)
+{
+    event_streams_end(w->all);
+    httpd_turn(w->httpd);
+    httpd_close(w->httpd);
+    uv_close((uv_handle_t *)&w->prepare, NULL);
+    uv_run(&w->loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(uv_loop_close(&w->loop), 0);
+    ck_assert_uint_eq(event_streams_count(w->all), 0);
+    httpd_free(w->httpd);
+    event_streams_free(w->all);
+    close(w->fd);
+}
+
+/* What the client reads until TEXT is in it; NULL when it never is. */
+static const char *read_until(struct world *w, const char *text)
+{
+    static char all[4 << 20];
+    size_t len = 0;
+    for (uint64_t end = clock_now_ns() + WAIT_NS; clock_now_ns() < end;) {
+        turn(w);
+        ssize_t n = read(w->fd, all + len, sizeof(all) - 1 - len);
+        len += n > 0 ? (size_t)n : 0;
+        all[len] = '\0';
+        size_t back = strlen(text) + (n > 0 ? (size_t)n : 0);
+        if (strstr(all + (len > back ? len - back : 0), text))
+            return all;
+    }
+    return NULL;
+}
+
+START_TEST(head_and_events)
+{
+    struct world w;
+    world_open(&w);
+    event_stream_send(w.last, "status", SLICE("{}"));
+    const char *all = read_until(&w, "data: {}\n\n");
+    ck_assert_ptr_nonnull(all);
+    ck_assert_ptr_nonnull(strstr(all, "Content-Type: text/event-stream\r\n"));
+    ck_assert_ptr_nonnull(strstr(all, "Cache-Control: no-store\r\n"));
+    ck_assert_ptr_nonnull(strstr(all, "retry: 1000\n\n"));
+    ck_assert_ptr_nonnull(strstr(all, "event: status\nid: 1\n"));
+    event_stream_send(w.last, "status", SLICE("again"));
+    ck_assert_ptr_nonnull(read_until(&w, "id: 2\ndata: again\n\n"));
+    world_close(&w);
+    ck_assert_uint_eq(w.gone, 1);
+}
+END_TEST
+
+/* With nothing to send, libmicrohttpd is not run again and again. */
+START_TEST(idle_costs_nothing)
+{
+    struct world w;
+    world_open(&w);
+    ck_assert_ptr_nonnull(read_until(&w, "retry: 1000\n\n"));
+    for (int i = 0; i < 10; i++)
+        turn(&w);
+    unsigned runs = httpd_run_number(w.httpd);
+    for (int i = 0; i < 1000; i++)
+        turn(&w);
+    ck_assert_uint_eq(httpd_run_number(w.httpd), runs);
+    world_close(&w);
+}
+END_TEST
+
+/* Who does not read gets the first events, then how many were dropped, then the next; ids count all. */
+START_TEST(slow_client)
+{
+    struct world w;
+    char data[1000], count[64];
+    memset(data, 'x', sizeof(data));
+    world_open(&w);
+    for (int i = 0; i < 1000; i++)
+        event_stream_send(w.last, "e", (struct slice){data, sizeof(data)});
+    event_stream_drop(w.last, 5);
+    const char *all = read_until(&w, "\"count\":");
+    ck_assert_ptr_nonnull(all);
+    unsigned got = 0;
+    for (const char *p = all; (p = strstr(p, "event: e\n")); p++)
+        got++;
+    snprintf(count, sizeof(count), "data: {\"count\":%u}\n\n", 1005 - got);
+    ck_assert_uint_ge(got, 50);
+    ck_assert_uint_lt(got, 500);
+    ck_assert_ptr_nonnull(strstr(all, "event: dropped\n"));
+    ck_assert_msg(strstr(all, count) != NULL, "%u came, and not %s", got, count);
+    event_stream_send(w.last, "e", SLICE("last"));
+    ck_assert_ptr_nonnull(read_until(&w, "id: 1006\ndata: last\n\n"));
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(client_leaves)
+{
+    struct world w;
+    world_open(&w);
+    ck_assert_ptr_nonnull(read_until(&w, "retry: 1000\n\n"));
+    close(w.fd);
+    for (uint64_t end = clock_now_ns() + WAIT_NS; w.gone == 0 && clock_now_ns() < end;)
+        turn(&w);
+    ck_assert_uint_eq(w.gone, 1);
+    ck_assert_uint_eq(event_streams_count(w.all), 0);
+    w.fd = open("/dev/null", O_RDONLY);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(too_many)
+{
+    struct world w;
+    int fds[EVENT_STREAMS_MAX];
+    world_open(&w);
+    for (int i = 0; i < EVENT_STREAMS_MAX; i++)
+        fds[i] = ask(&w);
+    for (uint64_t end = clock_now_ns() + WAIT_NS; w.refused == 0 && clock_now_ns() < end;)
+        turn(&w);
+    ck_assert_uint_eq(w.refused, 1);
+    ck_assert_uint_eq(event_streams_count(w.all), EVENT_STREAMS_MAX);
+    world_close(&w);
+    ck_assert_uint_eq(w.gone, EVENT_STREAMS_MAX);
+    for (int i = 0; i < EVENT_STREAMS_MAX; i++)
+        close(fds[i]);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *s = suite_create("event_stream");
+    TCase *t = tcase_create("event_stream");
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, one_line);
+    tcase_add_test(t, hostile_data);
+    tcase_add_test(t, no_room);
+    tcase_add_test(t, head_and_events);
+    tcase_add_test(t, idle_costs_nothing);
+    tcase_add_test(t, slow_client);
+    tcase_add_test(t, client_leaves);
+    tcase_add_test(t, too_many);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+UNIT_MAIN(make_suite)
