@@ -19,7 +19,7 @@
  *     tail_stream_flush(s);                                     // every 50 ms or so
  *
  * Each worker has its own reference to the filters of all listeners, an immutable set: a new one comes to it
- * as a message whenever a listener comes or goes, so that without listeners a request costs one load of the
+ * as a message whenever a listener comes or goes, so that without listeners a request costs a look into the
  * worker's own memory. With them, a line that nobody wants is never made. Lines travel in blocks, of which at
  * most TAIL_BLOCKS wait; what has no room is dropped, counted for each listener and told.
  */

@@ -1,16 +1,10 @@
 /* Server-sent events: how they are framed; and a stream through libmicrohttpd over a socket pair. */
 #include "gateway/event_stream.h"
 
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "gateway/httpd.h"
-#include "lib/clock.h"
+#include "tests/unit/gateway/event_stream_fixture.h"
 #include "tests/unit/unit.h"
-
-#define WAIT_NS (10 * CLOCK_SECOND_NS)
 
 static const char *framed(const char *name, uint64_t id, struct slice data)
 {
@@ -58,125 +52,11 @@ END_TEST
 
 /* ---- through libmicrohttpd ---- */
 
-struct world {
-    uv_loop_t loop;
-    uv_prepare_t prepare;
-    struct httpd *httpd;
-    struct event_streams *all;
-    struct event_stream *last; /* that was made */
-    unsigned gone, refused;
-    int fd; /* the client's end */
-};
-
-static void on_gone(void *owner, struct event_stream *s)
-{
-    struct world *w = owner;
-    w->gone++;
-    if (w->last == s)
-        w->last = NULL;
-}
-
-static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const char *url, const char *method,
-                                  const char *version, const char *body, size_t *body_len, void **request)
-{
-    (void)url, (void)method, (void)version, (void)body, (void)body_len;
-    struct world *w = ctx;
-    if (!*request) {
-        *request = w;
-        return MHD_YES;
-    }
-    struct event_stream *s = event_stream_new(w->all, c);
-    if (!s) {
-        w->refused++;
-        return MHD_NO;
-    }
-    event_stream_own(s, on_gone, w);
-    w->last = s;
-    return event_stream_answer(s);
-}
-
-static void on_poke(void *ctx)
-{
-    struct world *w = ctx;
-    httpd_poke(w->httpd);
-}
-
-static void on_prepare(uv_prepare_t *p)
-{
-    struct world *w = p->data;
-    httpd_turn(w->httpd);
-}
-
-static void turn(struct world *w)
-{
-    httpd_turn(w->httpd);
-    uv_run(&w->loop, UV_RUN_NOWAIT);
-}
-
-/* A client's end whose request was sent; bytes that wait in it are few. */
-static int ask(struct world *w)
-{
-    int fds[2], small = 4096;
-    struct sockaddr_storage addr = {.ss_family = AF_UNIX};
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-    ck_assert_int_eq(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
-    ck_assert(httpd_add(w->httpd, fds[0], (struct sockaddr *)&addr, sizeof(addr)));
-    ck_assert_int_gt(write(fds[1], "GET / HTTP/1.1\r\nHost: h\r\n\r\n", 27), 0);
-    return fds[1];
-}
-
-static void world_open(struct world *w)
-{
-    *w = (struct world){0};
-    const struct httpd_setup setup = {
-        .loop = &w->loop, .memory = 16384, .max_connections = 64, .handler = on_request, .ctx = w};
-    ck_assert_int_eq(uv_loop_init(&w->loop), 0);
-    ck_assert_ptr_nonnull(w->all = event_streams_new(&w->loop, on_poke, w));
-    ck_assert_ptr_nonnull(w->httpd = httpd_new(&setup, NULL));
-    uv_prepare_init(&w->loop, &w->prepare);
-    w->prepare.data = w;
-    uv_prepare_start(&w->prepare, on_prepare);
-    w->fd = ask(w);
-    for (uint64_t end = clock_now_ns() + WAIT_NS; !w->last && clock_now_ns() < end;)
-        turn(w);
-    ck_assert_ptr_nonnull(w->last);
-}
-
-static void world_close(struct world *w)
-{
-    event_streams_end(w->all);
-    httpd_turn(w->httpd);
-    httpd_close(w->httpd);
-    uv_close((uv_handle_t *)&w->prepare, NULL);
-    uv_run(&w->loop, UV_RUN_DEFAULT);
-    ck_assert_int_eq(uv_loop_close(&w->loop), 0);
-    ck_assert_uint_eq(event_streams_count(w->all), 0);
-    httpd_free(w->httpd);
-    event_streams_free(w->all);
-    close(w->fd);
-}
-
-/* What the client reads until TEXT is in it; NULL when it never is. */
-static const char *read_until(struct world *w, const char *text)
-{
-    static char all[4 << 20];
-    size_t len = 0;
-    for (uint64_t end = clock_now_ns() + WAIT_NS; clock_now_ns() < end;) {
-        turn(w);
-        ssize_t n = read(w->fd, all + len, sizeof(all) - 1 - len);
-        len += n > 0 ? (size_t)n : 0;
-        all[len] = '\0';
-        size_t back = strlen(text) + (n > 0 ? (size_t)n : 0);
-        if (strstr(all + (len > back ? len - back : 0), text))
-            return all;
-    }
-    return NULL;
-}
-
 START_TEST(head_and_events)
 {
     struct world w;
     world_open(&w);
+    world_ask(&w);
     event_stream_send(w.last, "status", SLICE("{}"));
     const char *all = read_until(&w, "data: {}\n\n");
     ck_assert_ptr_nonnull(all);
@@ -196,6 +76,7 @@ START_TEST(idle_costs_nothing)
 {
     struct world w;
     world_open(&w);
+    world_ask(&w);
     ck_assert_ptr_nonnull(read_until(&w, "retry: 1000\n\n"));
     for (int i = 0; i < 10; i++)
         turn(&w);
@@ -214,6 +95,7 @@ START_TEST(slow_client)
     char data[1000], count[64];
     memset(data, 'x', sizeof(data));
     world_open(&w);
+    world_ask(&w);
     for (int i = 0; i < 1000; i++)
         event_stream_send(w.last, "e", (struct slice){data, sizeof(data)});
     event_stream_drop(w.last, 5);
@@ -237,13 +119,14 @@ START_TEST(client_leaves)
 {
     struct world w;
     world_open(&w);
+    world_ask(&w);
     ck_assert_ptr_nonnull(read_until(&w, "retry: 1000\n\n"));
     close(w.fd);
     for (uint64_t end = clock_now_ns() + WAIT_NS; w.gone == 0 && clock_now_ns() < end;)
         turn(&w);
     ck_assert_uint_eq(w.gone, 1);
     ck_assert_uint_eq(event_streams_count(w.all), 0);
-    w.fd = open("/dev/null", O_RDONLY);
+    w.fd = -1;
     world_close(&w);
 }
 END_TEST
@@ -253,8 +136,9 @@ START_TEST(too_many)
     struct world w;
     int fds[EVENT_STREAMS_MAX];
     world_open(&w);
+    world_ask(&w);
     for (int i = 0; i < EVENT_STREAMS_MAX; i++)
-        fds[i] = ask(&w);
+        fds[i] = world_knock(&w);
     for (uint64_t end = clock_now_ns() + WAIT_NS; w.refused == 0 && clock_now_ns() < end;)
         turn(&w);
     ck_assert_uint_eq(w.refused, 1);
