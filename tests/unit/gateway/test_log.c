@@ -97,6 +97,51 @@ START_TEST(json_lines)
 }
 END_TEST
 
+struct heard {
+    bool is_deaf;
+    unsigned n;
+    char last[512];
+};
+
+static bool listens(const void *ctx)
+{
+    const struct heard *h = ctx;
+    return !h->is_deaf;
+}
+
+static void hear(void *ctx, struct slice line)
+{
+    struct heard *h = ctx;
+    h->n++;
+    snprintf(h->last, sizeof(h->last), "%.*s", SLICE_ARG(line));
+}
+
+/* Who listens hears JSON, whatever is written, and only what is. */
+START_TEST(listener_hears_json)
+{
+    struct heard heard = {0};
+    make_dir();
+    struct log *log = open_error_log(LOG_COMBINED, LOG_INFO);
+    log_printf(log, LOG_INFO, "before");
+    log_set_listener(log, &(struct log_listener){listens, hear, &heard});
+    log_printf(log, LOG_DEBUG, "too low");
+    log_printf(log, LOG_WARN, "a \"word\"");
+    heard.is_deaf = true;
+    log_printf(log, LOG_WARN, "not wanted");
+    log_free(log);
+    ck_assert_uint_eq(heard.n, 1);
+    cJSON *one = cJSON_Parse(heard.last);
+    ck_assert_str_eq(cJSON_GetStringValue(cJSON_GetObjectItem(one, "message")), "a \"word\"");
+    ck_assert_str_eq(cJSON_GetStringValue(cJSON_GetObjectItem(one, "level")), "warn");
+    cJSON_Delete(one);
+    char *text = read_file("log");
+    ck_assert_ptr_nonnull(strstr(text, "Z tollgate: warn: a \"word\"\n"));
+    ck_assert_ptr_nonnull(strstr(text, "Z tollgate: warn: not wanted\n"));
+    free(text);
+    remove_dir();
+}
+END_TEST
+
 static void *log_many(void *arg)
 {
     for (int i = 0; i < 500; i++)
@@ -178,6 +223,7 @@ static Suite *make_suite(void)
     TCase *t = tcase_create("log");
     tcase_add_test(t, text_lines);
     tcase_add_test(t, json_lines);
+    tcase_add_test(t, listener_hears_json);
     tcase_add_test(t, any_thread_may_log);
     tcase_add_test(t, reopened);
     tcase_add_test(t, cannot_be_opened);
