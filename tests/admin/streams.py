@@ -71,6 +71,8 @@ class Stream:
         self.file = self.socket.makefile("rb")
         self.status = int(self.file.readline().split()[1])
         self.fields = b"".join(iter(self.file.readline, b"\r\n")).decode()
+        if self.status == 200:
+            self.begin = self.file.readline() + self.file.readline()
 
     def event(self):
         """The next one, as (name, data, id); None at the end."""
@@ -92,6 +94,13 @@ class Stream:
             if event[0] == name:
                 return event
         raise EOFError(name)
+
+    def is_quiet(self):
+        """Nothing more has come."""
+        self.socket.settimeout(0)
+        seen = self.file.peek(1)
+        self.socket.settimeout(WAIT)
+        return not seen
 
     def close(self):
         self.file.close()
@@ -161,6 +170,7 @@ def lines_and_filters(gateway):
     everything, failed, slow = Stream(gateway, "/log"), Stream(gateway, "/log?status=4xx,5xx&log=no"), \
         Stream(gateway, "/log?min_ms=60000&log=no")
     one = Stream(gateway, "/log?request=wanted-&path=/b%2F&client=127.0.0.0/8")
+    check("a browser is told when to come back", everything.begin == b"retry: 1000\n\n", everything.begin)
     check("a stream says what it is", "text/event-stream" in everything.fields and "no-store" in everything.fields,
           everything.fields)
     targets = [f"/a/{i}?key=secret" for i in range(100)] + ["/fail/1"]
@@ -176,7 +186,7 @@ def lines_and_filters(gateway):
     check("a filter by status lets only that through", event[1]["path"] == "/fail/1" and event[2] == 1, event)
     event = one.event()
     check("filters are all to match", event[1]["request_id"] == "wanted-2" and event[2] == 1, event)
-    check("what took less is not seen", not select.select([slow.socket], [], [], 0)[0])
+    check("what took less is not seen", slow.is_quiet())
     for stream in (everything, failed, slow, one):
         stream.close()
 
@@ -213,8 +223,7 @@ def status_events(gateway):
     seen = [fast.until("status") for _ in range(4)]
     page = json.loads(gateway.ask_admin("GET /status").split(b"\r\n\r\n", 1)[1])
     check("the status comes again and again", all(e[1].keys() == page.keys() for e in seen), seen)
-    check("to each as often as it wants", slow.event()[0] == "status" and
-          not select.select([slow.socket], [], [], 0)[0])
+    check("to each as often as it wants", slow.event()[0] == "status" and slow.is_quiet())
     fast.close()
     slow.close()
 
@@ -251,7 +260,8 @@ def slow_reader(gateway):
             got += 1
     check("who reads slowly is told what was dropped", told > 0 and got > 0, (got, told))
     check("exactly", last == (f"/last/{got + told + 1 - FLOOD}", got + told + 1), (got, told, last))
-    check("and costs no memory", grown < 16 * 1024, grown)
+    if not os.environ.get("SANITIZED"):  # they keep what is freed
+        check("and costs no memory", grown < 16 * 1024, grown)
     slow.close()
 
 
