@@ -9,12 +9,12 @@ VERSION  := 0.1.0
 REVISION := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
 PACKAGES_BUILD := gcc make pkg-config libmicrohttpd-dev libcurl4-openssl-dev libhiredis-dev libcjson-dev libuv1-dev \
-                  libconfuse-dev libpcre2-dev libxxhash-dev libzstd-dev libssl-dev libcrypt-dev zlib1g-dev
-PACKAGES_TEST  := check varnish openssl curl python3 procps redis-server faketime python3-jsonschema
+                  libconfuse-dev libpcre2-dev libxxhash-dev libzstd-dev libssl-dev libcrypt-dev zlib1g-dev libncurses-dev
+PACKAGES_TEST  := check varnish openssl curl python3 procps redis-server faketime python3-jsonschema tmux
 PACKAGES_LINT  := clang-format clang-tidy cppcheck shellcheck
 PACKAGES_BENCH := nginx-light haproxy valgrind strace
 
-PKGS   := libmicrohttpd libcurl libuv libconfuse libpcre2-8 libcjson libssl libcrypto libcrypt hiredis libzstd zlib
+PKGS   := libmicrohttpd libcurl libuv libconfuse libpcre2-8 libcjson libssl libcrypto libcrypt hiredis libzstd zlib ncursesw
 WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wcast-qual -Wundef -Wformat=2
 OPT    ?= -O2 -g
 HARDEN := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE

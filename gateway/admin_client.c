@@ -65,8 +65,8 @@ static bool set_listen(struct admin_target *t, const struct conf_listen *l)
         host = "127.0.0.1";
     else if (strcmp(host, "::") == 0)
         host = "::1";
-    const char *format = strchr(host, ':') ? "http://[%s]:%u" : "http://%s:%u";
-    return snprintf(t->url, ADMIN_TEXT, format, host, l->port) < ADMIN_TEXT;
+    return snprintf(t->url, ADMIN_TEXT, strchr(host, ':') ? "http://[%s]:%u" : "http://%s:%u", host,
+                    l->port) < ADMIN_TEXT;
 }
 
 static bool set_from_conf(struct admin_target *t, const char *path, bool with_token)

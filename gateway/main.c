@@ -7,7 +7,9 @@
 #include "gateway/command.h"
 #include "gateway/control.h"
 #include "gateway/demo.h"
+#include "gateway/follow.h"
 #include "gateway/redis_check.h"
+#include "gateway/top.h"
 
 #define DEFAULT_CONF "/etc/tollgate/tollgate.conf"
 
@@ -67,16 +69,19 @@ static const struct command {
     const char *name;
     int (*run)(const struct options *o);
     const char *what;
+    int (*run_alone)(int argc, char **argv); /* it has options of its own; stands before them */
 } commands[] = {
-    {"run", run, "serve (the default)"},
-    {"check", check, "test the configuration; --resolve also looks the servers' names up"},
-    {"dump", dump, "print the effective configuration"},
-    {"healthcheck", healthcheck, "ask the running gateway's admin port; exit 0 when it is alive"},
-    {"redis-check", redis_check, "look at the Redis nodes; exit 0 when all can be used (--json)"},
-    {"demo", demo, "a small backend to try things with (--listen ADDRESS --name NAME)"},
-    {"make-key", make_key, "a new API key (--name WHO --attributes \"plan=gold\")"},
-    {"version", version, "version, build and libraries (also -V)"},
-    {"help", help, "this text"},
+    {"run", run, "serve (the default)", NULL},
+    {"check", check, "test the configuration; --resolve also looks the servers' names up", NULL},
+    {"dump", dump, "print the effective configuration", NULL},
+    {"healthcheck", healthcheck, "ask the running gateway's admin port; exit 0 when it is alive", NULL},
+    {"top", NULL, "a screen of what the running gateway does (-b: as text)", top_run},
+    {"tail", NULL, "follow the requests of the running gateway (-f status=5xx)", follow_run},
+    {"redis-check", redis_check, "look at the Redis nodes; exit 0 when all can be used (--json)", NULL},
+    {"demo", demo, "a small backend to try things with (--listen ADDRESS --name NAME)", NULL},
+    {"make-key", make_key, "a new API key (--name WHO --attributes \"plan=gold\")", NULL},
+    {"version", version, "version, build and libraries (also -V)", NULL},
+    {"help", help, "this text", NULL},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -119,6 +124,9 @@ int main(int argc, char **argv)
     struct options o = {.conf = DEFAULT_CONF, .listen = "127.0.0.1:9000", .attributes = ""};
     const char *name = "run";
     int c;
+    const struct command *alone = argc > 1 ? find(argv[1]) : NULL;
+    if (alone && alone->run_alone)
+        return alone->run_alone(argc - 1, argv + 1);
     while ((c = getopt_long(argc, argv, "c:tVh", longs, NULL)) != -1) {
         switch (c) {
         case 'c':
@@ -155,6 +163,8 @@ int main(int argc, char **argv)
     if (optind < argc)
         name = argv[optind++];
     const struct command *command = find(name);
+    if (command && command->run_alone)
+        return misuse("this command comes first, and its options after it");
     if (!command || optind < argc)
         return misuse(command ? "too many arguments" : "unknown command");
     return command->run(&o);
