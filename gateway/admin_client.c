@@ -84,7 +84,7 @@ static bool set_from_conf(struct admin_target *t, const char *path, bool with_to
 
 bool admin_target_set(struct admin_target *t, const struct admin_ask *ask)
 {
-    const char *token = ask->token ? ask->token : getenv("TOLLGATE_TOKEN");
+    const char *token = ask->token ? ask->token : getenv("TOLLGATE_ADMIN_TOKEN");
     memset(t, 0, sizeof(*t));
     if (token && !copy(t->token, token))
         return complain("the token is too long", "");
@@ -220,7 +220,7 @@ static void end(struct admin_call *c, CURLcode result)
     curl_multi_remove_handle(c->multi, c->easy);
     c->state = result == CURLE_OK && c->status == OK ? ADMIN_DONE : ADMIN_FAILED;
     if (result == CURLE_OK && c->status == 401)
-        snprintf(c->error, sizeof(c->error), "the admin token is wanted (-t, or TOLLGATE_TOKEN)");
+        snprintf(c->error, sizeof(c->error), "the admin token is wanted (-t, or TOLLGATE_ADMIN_TOKEN)");
     else if (result == CURLE_OK)
         snprintf(c->error, sizeof(c->error), "the answer is %ld", c->status);
     else if (c->error[0] == '\0')

@@ -28,7 +28,7 @@
 /* How the user names a gateway. */
 struct admin_ask {
     const char *url;   /* "http://127.0.0.1:9901", "unix:/run/x.sock"; NULL: as the configuration says */
-    const char *token; /* NULL: that of the environment, TOLLGATE_TOKEN, or of the configuration */
+    const char *token; /* NULL: that of the environment, TOLLGATE_ADMIN_TOKEN, or of the configuration */
     const char *conf;  /* its file */
 };
 

@@ -75,7 +75,8 @@ static void add_request(struct buf *b, const cJSON *j, const struct follow_style
     add_time(b, j);
     add_status(b, j, style);
     add_text(b, j, "method", " ");
-    add_text(b, j, "host", " ");
+    buf_add_char(b, ' ');
+    add_text(b, j, "host", "");
     add_text(b, j, "path", "");
     add_text(b, j, "query", "?");
     if (isfinite(ms) && ms >= 0 && ms < 1e9)

@@ -51,7 +51,7 @@ for suite in "$@"; do
         ;;
     redis) run redis/check timeout 120 python3 tests/redis/check.py "$BUILD/tollgate" ;;
     admin)
-        for story in api streams; do
+        for story in api streams top tail; do
             run "admin/$story" timeout 300 sh tests/admin/run.sh "$story"
         done
         ;;

@@ -28,8 +28,8 @@ START_TEST(requests)
         "request",
         SLICE("{\"time\":\"x\",\"method\":\"GET\",\"path\":\"/\",\"status\":503,\"reason\":\"breaker_open\","
               "\"error\":\"why\"}"),
-        &coloured, "x \033[31m503\033[0m GET/\033[2m\033[0m\033[31m breaker_open: why\033[0m\n");
-    becomes("request", SLICE("{}"), &plain, " ---\n");
+        &coloured, "x \033[31m503\033[0m GET /\033[2m\033[0m\033[31m breaker_open: why\033[0m\n");
+    becomes("request", SLICE("{}"), &plain, " --- \n");
     becomes("request", SLICE("192.0.2.1 - - \"GET /\""), &plain, "192.0.2.1 - - \"GET /\"\n");
 }
 END_TEST
@@ -67,8 +67,8 @@ END_TEST
 
 START_TEST(numbers_that_are_none)
 {
-    becomes("request", SLICE("{\"status\":1e300,\"duration_ms\":-5,\"retries\":1e99}"), &plain, " ---\n");
-    becomes("request", SLICE("{\"status\":\"200\",\"duration_ms\":\"x\"}"), &plain, " ---\n");
+    becomes("request", SLICE("{\"status\":1e300,\"duration_ms\":-5,\"retries\":1e99}"), &plain, " --- \n");
+    becomes("request", SLICE("{\"status\":\"200\",\"duration_ms\":\"x\"}"), &plain, " --- \n");
 }
 END_TEST
 
