@@ -9,6 +9,8 @@
 
 #include <stdbool.h>
 
+#define COMMAND_CONF "/etc/tollgate/tollgate.conf" /* its file, unless another is named */
+
 /* The configuration, or NULL; what is wrong with it on stderr. conf_free frees it. */
 struct conf;
 MUST_USE struct conf *command_load(const char *conf_path);

@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "gateway/admin_client.h"
+#include "gateway/command.h"
 #include "lib/clock.h"
 #include "lib/printable.h"
 
-#define DEFAULT_CONF "/etc/tollgate/tollgate.conf"
 #define EVENT_MAX    (256 * 1024)
 #define LINE_MAX_LEN (6 * EVENT_MAX + 256) /* every byte escaped, and what is around it */
 #define FILTERS_MAX  32
@@ -298,7 +298,7 @@ static bool open_follow(struct follow *f)
 
 int follow_run(int argc, char **argv)
 {
-    struct follow f = {.ask.conf = DEFAULT_CONF};
+    struct follow f = {.ask.conf = COMMAND_CONF};
     char path[PATH_MAX_LEN];
     struct buf b;
     buf_init(&b, path, sizeof(path));

@@ -11,8 +11,6 @@
 #include "gateway/redis_check.h"
 #include "gateway/top.h"
 
-#define DEFAULT_CONF "/etc/tollgate/tollgate.conf"
-
 struct options {
     const char *conf;
     const char *listen;
@@ -92,7 +90,7 @@ static int help(const struct options *o)
     printf("usage: tollgate [COMMAND] [-c FILE]\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
         printf("  %-12s %s\n", commands[i].name, commands[i].what);
-    printf("\n  -c FILE      configuration (default " DEFAULT_CONF ")\n"
+    printf("\n  -c FILE      configuration (default " COMMAND_CONF ")\n"
            "  -t           the same as check\n\n"
            "Signals: HUP loads the configuration again, TERM and QUIT drain, USR1 opens the logs again.\n");
     return EXIT_SUCCESS;
@@ -121,7 +119,7 @@ int main(int argc, char **argv)
         {"resolve", no_argument, NULL, 'r'},          {"json", no_argument, NULL, 'j'},
         {"attributes", required_argument, NULL, 'a'}, {NULL, 0, NULL, 0},
     };
-    struct options o = {.conf = DEFAULT_CONF, .listen = "127.0.0.1:9000", .attributes = ""};
+    struct options o = {.conf = COMMAND_CONF, .listen = "127.0.0.1:9000", .attributes = ""};
     const char *name = "run";
     int c;
     const struct command *alone = argc > 1 ? find(argv[1]) : NULL;

@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "gateway/admin_client.h"
+#include "gateway/command.h"
 #include "gateway/top_view.h"
 #include "lib/clock.h"
 
-#define DEFAULT_CONF "/etc/tollgate/tollgate.conf"
 #define BATCH_WIDTH  160
 #define WAIT_MS      100 /* a change of the terminal's size is seen this late at most */
 #define INTERVAL_MIN 0.1
@@ -28,6 +28,7 @@ struct top {
     struct admin_call *call;
     struct top_model model;
     struct top_view view;
+    bool is_asking;
     uint64_t next_ns; /* the next look is due */
 };
 
@@ -219,15 +220,15 @@ static bool turn(struct top *t)
 {
     bool changed = false;
     uint64_t now = clock_now_ns();
-    bool is_due = !t->view.is_paused && now >= t->next_ns;
-    if (is_due) {
+    if (!t->view.is_paused && !t->is_asking && now >= t->next_ns) {
         t->next_ns = now + (uint64_t)(t->interval_s * 1e9);
-        if (!ask(t))
+        if (!(t->is_asking = ask(t)))
             return false;
     }
     enum admin_state state = admin_call_run(t->call, STDIN_FILENO, WAIT_MS);
     if (state == ADMIN_DONE || state == ADMIN_FAILED) {
         take(t, state);
+        t->is_asking = false;
         changed = true;
     }
     if (!take_keys(t, &changed))
@@ -262,7 +263,7 @@ static int run_screen(struct top *t)
 
 int top_run(int argc, char **argv)
 {
-    struct top t = {.interval_s = 1, .panel = -1, .ask.conf = DEFAULT_CONF};
+    struct top t = {.interval_s = 1, .panel = -1, .ask.conf = COMMAND_CONF};
     if (!parse(&t, argc, argv)) {
         fprintf(stderr, "usage: tollgate top [-c FILE | -a URL] [-t TOKEN] [-i SECONDS] [-b] [-n SCREENS] "
                         "[-p routes|backends|limits|cache|redis|errors]\n");

@@ -19,7 +19,7 @@
 static struct top_row *add_row(struct top_table *t)
 {
     if (t->nrows == t->cap) {
-        size_t cap = t->cap ? t->cap * 2 : 64;
+        size_t cap = t->cap ? t->cap * 2 : 16;
         struct top_row *more = t->nrows < ROWS_MAX ? realloc(t->rows, cap * sizeof(*more)) : NULL;
         if (!more) {
             t->failed = true;
