@@ -92,7 +92,7 @@ static const char *build_token(struct conf_load *load, const struct conf_node *n
     }
     if (text)
         return check_token(load, secret->option, place, slice_of(text));
-    return secret->file ? read_token(load, secret, file->place) : NULL;
+    return file && secret->file ? read_token(load, secret, file->place) : NULL;
 }
 
 bool conf_build_admin_tokens(struct conf_load *load, const struct conf_node *node, struct conf_admin *admin)

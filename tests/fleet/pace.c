@@ -176,7 +176,7 @@ static void write_request(const struct pace *p, struct conn *c, uint64_t number)
                  (unsigned long long)(p->keys ? key % p->keys : key), place + 1);
     else
         snprintf(text, sizeof(text), "%s", path);
-    c->out_len = (size_t)snprintf(c->out, sizeof(c->out), "GET %s HTTP/1.1\r\nHost: h.example\r\n\r\n", text);
+    c->out_len = (size_t)snprintf(c->out, sizeof(c->out), "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", text);
 }
 
 static void begin(struct pace *p, struct conn *c, const struct waiting *w)
