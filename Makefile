@@ -38,7 +38,9 @@ UNIT := $(patsubst %.c,$(BUILD)/%,$(UNIT_SRC))
 C_FILES := $(wildcard lib/*.[ch] gateway/*.[ch] tests/unit/*.h tests/unit/*/*.c tests/fuzz/*.c tests/soak/*.c tests/bench/*.c \
              tests/fleet/*.c)
 
-.PHONY: help deps deps-test deps-lint deps-bench build run test unit e2e raw cache redis admin protect fleet soak asan tsan fuzz bench lint format cover \
+SUITES := unit e2e raw cache redis admin trace protect fleet soak
+
+.PHONY: help deps deps-test deps-lint deps-bench build run test $(SUITES) asan tsan fuzz bench lint format cover \
         install docker docker-test clean FORCE
 
 help: ## list the targets
@@ -102,25 +104,25 @@ run: build ## start two demo backends and a gateway on 127.0.0.1:8080 (Ctrl-C st
 
 # ---- test ------------------------------------------------------------------------------------------------------------
 
-test: deps-test ## everything: unit, end to end, raw bytes, the cache, Redis, the admin port, protection under load, a fleet, a short soak
+test: deps-test ## everything: unit, end to end, raw bytes, the cache, Redis, the admin port, traces, protection under load, a fleet, a short soak
 	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/tollgate $(UNIT)
-	@BUILD=$(BUILD) sh tests/run.sh unit e2e raw cache redis admin protect fleet soak
+	@BUILD=$(BUILD) sh tests/run.sh $(SUITES)
 
 unit: $(UNIT)
 	@BUILD=$(BUILD) sh tests/run.sh unit
 
-e2e raw cache redis admin protect fleet soak: $(BUILD)/tollgate
+$(filter-out unit,$(SUITES)): $(BUILD)/tollgate
 	@BUILD=$(BUILD) sh tests/run.sh $@
 
 asan: deps-test ## everything under Address- and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=build-asan SANITIZE=address,undefined OPT='-O1 -g' \
 	    build-asan/tollgate $(patsubst $(BUILD)/%,build-asan/%,$(UNIT))
-	@BUILD=build-asan SANITIZED=1 sh tests/run.sh unit e2e raw cache redis admin protect fleet soak
+	@BUILD=build-asan SANITIZED=1 sh tests/run.sh $(SUITES)
 
 tsan: deps-test ## everything under ThreadSanitizer
 	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=build-tsan SANITIZE=thread OPT='-O1 -g' \
 	    build-tsan/tollgate $(patsubst $(BUILD)/%,build-tsan/%,$(UNIT))
-	@BUILD=build-tsan SANITIZED=1 sh tests/run.sh unit e2e raw cache redis admin protect fleet soak
+	@BUILD=build-tsan SANITIZED=1 sh tests/run.sh $(SUITES)
 
 fuzz: deps-test ## fuzz every parser for T seconds in all (T=60)
 	@sh tests/deps.sh clang

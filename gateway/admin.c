@@ -28,7 +28,7 @@
 #define METHOD_MAX         16
 #define STATUS_CLIENT_GONE 499  /* in the log only */
 #define LIST_MAX           2048 /* bytes of the list of all pages */
-#define EVERY_MS 1000 /* between events of the status, unless it is said */
+#define EVERY_MS           1000 /* between events of the status, unless it is said */
 
 struct admin {
     struct admin_setup setup;
@@ -127,6 +127,9 @@ static enum MHD_Result state(struct admin *a, struct MHD_Connection *c, const st
         .tag = admin_query_get(q, "tag"),
         .all = admin_query_get(q, "all"),
         .soft = admin_query_get(q, "soft"),
+        .slow = admin_query_get(q, "slow"),
+        .max = admin_query_get(q, "max"),
+        .filter = admin_query_get(q, "filter"),
     };
     struct state_answer answer = a->setup.state(a->setup.ctx, &ask);
     *asked->ticket = answer.ticket;
@@ -215,6 +218,9 @@ static const struct page {
     {"GET", "/cache", ADMIN_READ, "", state},
     {"POST", "/cache/purge", ADMIN_WRITE, "url prefix tag all soft", state},
     {"GET", "/redis", ADMIN_READ, "", state},
+    {"GET", "/traces", ADMIN_READ, "slow max filter", state},
+    {"GET", "/traces/{id}", ADMIN_READ, "", state},
+    {"GET", "/debug/slow", ADMIN_READ, "", state},
 };
 
 #define PAGES (sizeof(pages) / sizeof(pages[0]))
@@ -485,7 +491,8 @@ struct admin *admin_new(const struct admin_setup *setup, struct err *err)
         .ctx = a,
     };
     a->fd = listener_open_one(&setup->conf->listen, false, err);
-    if (a->fd < 0 || !a->events || !(a->httpd = httpd_new(&h, err)) || uv_poll_init(setup->loop, &a->door, a->fd) != 0) {
+    if (a->fd < 0 || !a->events || !(a->httpd = httpd_new(&h, err)) ||
+        uv_poll_init(setup->loop, &a->door, a->fd) != 0) {
         if (a->fd >= 0)
             close(a->fd);
         free(a->address);

@@ -133,7 +133,7 @@ enum admin_denial admin_access_check(const struct admin_access *a, enum admin_ri
         return ADMIN_ALLOWED;
     if (*who == ADMIN_NO_TOKEN && a->is_loopback && !is_own_host(a, caller->host))
         return ADMIN_DENIED_HOST;
-    if (wanted == ADMIN_WRITE && is_foreign(caller))
+    if (is_foreign(caller))
         return ADMIN_DENIED_ORIGIN;
     if (*who == ADMIN_UNKNOWN)
         return caller->authorization.len > 0 ? ADMIN_DENIED_TOKEN_WRONG : ADMIN_DENIED_TOKEN_MISSING;

@@ -1,6 +1,6 @@
 /*
- * control_internal.h: what the parts of control.h share: control.c (start, reload, drain, end) and control_view.c
- * (what the admin port shows and sets). Nobody else includes it.
+ * control_internal.h: what the parts of control.h share: control.c (start, reload, drain, end) and
+ * control_view.c (what the admin port shows and sets). Nobody else includes it.
  */
 #ifndef GATEWAY_CONTROL_INTERNAL_H
 #define GATEWAY_CONTROL_INTERNAL_H

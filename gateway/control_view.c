@@ -45,6 +45,7 @@ static bool look_at(struct control *c, struct state_view *view, struct endpoint_
         .limiter = c->shared.limiter,
         .cache = c->cache,
         .fleet = c->fleet,
+        .tracer = c->tracer,
         .mailbox = c->mailbox,
         .router = c->current.snapshot->router,
         .log = c->log,
@@ -88,6 +89,8 @@ static char *status_page(void *ctx)
     struct endpoint_list **lists;
     if (!look_at(c, &state, &lists))
         return NULL;
+    struct tracer_stats traces;
+    tracer_stats(c->tracer, &traces);
     gather(c, &gauges);
     const struct status_view v = {.state = &state,
                                   .metrics = c->shared.metrics,
@@ -95,6 +98,7 @@ static char *status_page(void *ctx)
                                   .backends = c->current.snapshot->backends,
                                   .workers = c->workers,
                                   .nworkers = c->nworkers,
+                                  .traces = &traces,
                                   .instance = c->instance,
                                   .is_ready = !c->draining};
     char *json = status_json(&v);

@@ -58,8 +58,9 @@ cJSON *state_breaker_json(const struct guard *g, uint64_t now)
     return j;
 }
 
-static struct state_answer show_breakers(const struct state_view *v)
+static struct state_answer show_breakers(const struct state_view *v, const struct state_ask *ask)
 {
+    (void)ask;
     cJSON *all = cJSON_CreateArray();
     uint64_t now = clock_now_ns();
     for (size_t i = 0; i < v->conf->nbackends; i++) {
@@ -132,8 +133,9 @@ void state_add_servers(const struct state_view *v, size_t backend, cJSON *all)
         cJSON_AddItemToArray(all, server_json(&v->conf->backends[backend], l, i, now));
 }
 
-static struct state_answer show_servers(const struct state_view *v)
+static struct state_answer show_servers(const struct state_view *v, const struct state_ask *ask)
 {
+    (void)ask;
     cJSON *all = cJSON_CreateArray();
     for (size_t i = 0; i < v->conf->nbackends; i++)
         state_add_servers(v, i, all);
@@ -222,22 +224,41 @@ cJSON *state_limits_json(const struct state_view *v)
     return all;
 }
 
+static struct state_answer show_limits(const struct state_view *v, const struct state_ask *ask)
+{
+    (void)ask;
+    return state_answer_with(200, state_limits_json(v));
+}
+
+static struct state_answer show_cache(const struct state_view *v, const struct state_ask *ask)
+{
+    (void)ask;
+    return state_answer_with(200, state_cache_json(v));
+}
+
+/* ---- pages ---- */
+
+static const struct state_page {
+    const char *path;
+    bool is_post;
+    struct state_answer (*answer)(const struct state_view *v, const struct state_ask *ask);
+} pages[] = {
+    {"/breakers", false, show_breakers},   {"/breakers", true, set_breaker},
+    {"/servers", false, show_servers},     {"/servers", true, set_server},
+    {"/limits", false, show_limits},       {"/cache", false, show_cache},
+    {"/cache/purge", true, state_purge},   {"/redis", false, state_show_redis},
+    {"/traces", false, state_list_traces}, {"/debug/slow", false, state_list_slow},
+};
+
+#define TRACE_PATH "/traces/"
+
 struct state_answer state_handle(const struct state_view *v, const struct state_ask *ask)
 {
-    if (strcmp(ask->path, "/breakers") == 0)
-        return ask->is_post ? set_breaker(v, ask) : show_breakers(v);
-    if (strcmp(ask->path, "/servers") == 0)
-        return ask->is_post ? set_server(v, ask) : show_servers(v);
-    if (strcmp(ask->path, "/limits") == 0)
-        return ask->is_post ? state_refuse(405, "limits are only shown")
-                            : state_answer_with(200, state_limits_json(v));
-    if (strcmp(ask->path, "/cache") == 0)
-        return ask->is_post ? state_refuse(405, "the cache is changed by /cache/purge")
-                            : state_answer_with(200, state_cache_json(v));
-    if (strcmp(ask->path, "/cache/purge") == 0)
-        return ask->is_post ? state_purge(v, ask) : state_refuse(405, "a purge is a POST");
-    if (strcmp(ask->path, "/redis") == 0)
-        return ask->is_post ? state_refuse(405, "nodes are only shown") : state_show_redis(v);
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
+        if (pages[i].is_post == ask->is_post && strcmp(pages[i].path, ask->path) == 0)
+            return pages[i].answer(v, ask);
+    if (strncmp(ask->path, TRACE_PATH, strlen(TRACE_PATH)) == 0)
+        return state_show_trace(v, ask->path + strlen(TRACE_PATH));
     return state_refuse(404, "there is no such page");
 }
 
@@ -393,4 +414,5 @@ void state_metrics(const struct state_view *v, FILE *out)
     print_tables(v, out);
     state_cache_metrics(v, out);
     state_fleet_metrics(v, out);
+    state_trace_metrics(v, out);
 }

@@ -13,6 +13,9 @@
  *     POST /cache/purge?prefix=http://example.com/a/
  *     POST /cache/purge?tag=blue&soft=yes          soft: it becomes stale
  *     POST /cache/purge?all=yes
+ *     GET  /traces?slow=yes&max=100&filter=4bf9    requests that were kept; see tracer.h
+ *     GET  /traces/ID                              one of them, by trace or request id
+ *     GET  /debug/slow                             those that took longest
  *     GET  /redis                                  the nodes that are shared with other gateways
  *
  * With Redis, a purge is of all nodes and gateways. It is answered when it is done: 200 and "complete": true,
@@ -36,6 +39,7 @@
 #include "gateway/limit.h"
 #include "gateway/log.h"
 #include "gateway/snapshot.h"
+#include "gateway/tracer.h"
 
 /* What comes to the control thread's mailbox, by type. */
 enum state_mail {
@@ -49,7 +53,8 @@ struct state_view {
     struct guards *guards;
     struct limiter *limiter;
     struct cache *cache;
-    struct fleet *fleet;     /* NULL: nothing is shared */
+    struct fleet *fleet; /* NULL: nothing is shared */
+    struct tracer *tracer;
     struct mailbox *mailbox; /* to where its purges come back: see state_finish_purge */
     const struct router *router;
     struct log *log;
@@ -64,6 +69,7 @@ struct state_ask {
     bool is_post;
     const char *backend, *server, *state, *drain, *weight;
     const char *url, *prefix, *tag, *all, *soft;
+    const char *slow, *max, *filter;
 };
 
 struct state_answer {

@@ -26,8 +26,9 @@ cJSON *state_redis_json(const struct state_view *v)
     return j;
 }
 
-struct state_answer state_show_redis(const struct state_view *v)
+struct state_answer state_show_redis(const struct state_view *v, const struct state_ask *ask)
 {
+    (void)ask;
     return v->fleet ? state_answer_with(200, state_redis_json(v))
                     : state_refuse(404, "there is no section redis");
 }

@@ -35,7 +35,14 @@ void state_cache_metrics(const struct state_view *v, FILE *out);
 
 /* ---- state_fleet.c ---- */
 
-struct state_answer state_show_redis(const struct state_view *v);
+struct state_answer state_show_redis(const struct state_view *v, const struct state_ask *ask);
 void state_fleet_metrics(const struct state_view *v, FILE *out);
+
+/* ---- state_trace.c ---- */
+
+struct state_answer state_list_traces(const struct state_view *v, const struct state_ask *ask);
+struct state_answer state_list_slow(const struct state_view *v, const struct state_ask *ask);
+struct state_answer state_show_trace(const struct state_view *v, const char *id);
+void state_trace_metrics(const struct state_view *v, FILE *out);
 
 #endif

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run suites (unit, e2e, raw, cache, redis, admin, protect, fleet, soak) of the build in $BUILD and close with one line of counts.
+# Run suites (those of the Makefile's SUITES) of the build in $BUILD and close with one line of counts.
 set -u
 BUILD=${BUILD:-build}
 export BUILD
@@ -54,6 +54,10 @@ for suite in "$@"; do
         for story in api streams top tail; do
             run "admin/$story" timeout 300 sh tests/admin/run.sh "$story"
         done
+        ;;
+    trace)
+        run trace/receiver timeout 120 python3 -B tests/trace/receiver.py --self-test
+        run trace/story timeout 300 python3 -B tests/trace/story.py "$BUILD/tollgate"
         ;;
     protect) run protect/numbers timeout 300 sh tests/protect/run.sh ;;
     fleet)

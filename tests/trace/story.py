@@ -316,9 +316,9 @@ def test_shown_on_the_admin_port(binary):
                         "the slow one is there")
         assert rows[0]["request_id"] == "id-slow" and rows[0]["duration_ms"] >= 200
         assert rows[0]["steps"]["wait for answer"] >= 190, rows[0]["steps"]
-        one = json.loads(ask(g.admin, "GET", "/traces?id=id-slow").body)
+        one = json.loads(ask(g.admin, "GET", "/traces/id-slow").body)
         assert one["trace_id"] == rows[0]["trace_id"] and {s["name"] for s in one["spans"]} >= {"forward", "try"}
-        assert ask(g.admin, "GET", "/traces?id=nobody").status == 404
+        assert ask(g.admin, "GET", "/traces/nobody").status == 404
         listed = json.loads(ask(g.admin, "GET", "/traces?filter=id-sl").body)
         assert [r["request_id"] for r in listed] == ["id-slow"]
         assert json.loads(ask(g.admin, "GET", "/traces?filter=zz").body) == []
