@@ -13,7 +13,7 @@ POST /control     {"mode": ..., "times": N}: the next N exports (all, when left 
                     ok          as it should be
                     status      "status": 503, "retry_after": "1"
                     partial     "rejected": 2, "message": "..."; the answer is 200
-                    hang        no answer, until the mode changes
+                    hang        no answer, until the mode is set again
                     reset       the connection is reset
                     redirect    307 to "location"
                     endless     200 with a body that does not end
@@ -253,6 +253,7 @@ class Store:
     def __init__(self):
         self.changed = threading.Condition()
         self.clear()
+        self.told = 0  # how often the mode was set
         self.mode = {"mode": "ok"}
 
     def clear(self):
@@ -262,6 +263,7 @@ class Store:
     def control(self, mode):
         with self.changed:
             self.mode = mode
+            self.told += 1
             self.changed.notify_all()
 
     def take_mode(self):
@@ -273,9 +275,10 @@ class Store:
                     self.mode = {"mode": "ok"}
             return mode
 
-    def hang(self, mode):
+    def hang(self):
         with self.changed:
-            self.changed.wait_for(lambda: self.mode is not mode, HANG_MAX_S)
+            told = self.told
+            self.changed.wait_for(lambda: self.told != told, HANG_MAX_S)
 
     def note(self, entry, spans=()):
         with self.changed:
@@ -381,7 +384,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(307, {}, [("Location", mode["location"])])
         elif kind == "hang":
             note(dict(entry, status=0))
-            self.server.store.hang(mode)
+            self.server.store.hang()
             self.close_connection = True
         elif kind == "reset":
             note(dict(entry, status=0))
