@@ -50,6 +50,14 @@ static bool has(const struct span *s, const char *key)
     return false;
 }
 
+/* What went wrong; empty when nothing did. */
+static struct slice error_of(const struct trace *t, struct slice status)
+{
+    if (!t->is_error)
+        return (struct slice){0};
+    return t->reason.len > 0 ? t->reason : status;
+}
+
 static void add_of_request(struct tracer_json *j, cJSON *attributes, const struct trace *t)
 {
     char status[16];
@@ -58,14 +66,9 @@ static void add_of_request(struct tracer_json *j, cJSON *attributes, const struc
         const char *key;
         struct slice text;
     } texts[] = {
-        {"http.request.method", t->method},
-        {"url.path", t->path},
-        {"http.route", t->route},
-        {"tollgate.request_id", t->request_id},
-        {"tollgate.reason", t->reason},
-        {"error.type", !t->is_error    ? (struct slice){0}
-                       : t->reason.len ? t->reason
-                                       : slice_of(status)},
+        {"http.request.method", t->method}, {"url.path", t->path},
+        {"http.route", t->route},           {"tollgate.request_id", t->request_id},
+        {"tollgate.reason", t->reason},     {"error.type", error_of(t, slice_of(status))},
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         if (texts[i].text.len > 0 && !has(&t->spans[0], texts[i].key))
