@@ -11,7 +11,7 @@
  * slows a request: its mailbox is bounded, what finds it full is dropped and counted; a collector that does
  * not answer costs retries with growing pauses (jittered, Retry-After heeded) and, when the bound of what
  * waits is reached, the newest traces, counted too. A batch that was tried sixteen times, some five minutes,
- * is given up. Trouble is logged, at most once a minute.
+ * is given up. Trouble is logged, at most once a minute while it runs.
  *
  * Formats: OTLP 1.x, JSON encoding of ExportTraceServiceRequest (ids in hex, numbers of 64 bits as text);
  * attributes by OpenTelemetry's semantic conventions for HTTP 1.2x.
@@ -102,9 +102,11 @@ void tracer_stop(struct tracer *t, unsigned within_ms);
 char *tracer_list_json(struct tracer *t, size_t max, bool slow, const char *filter);
 
 /* One of them whole, by trace id (the newest of that trace) or by request id; NULL when there is none, or
- * memory is short: {"trace_id",..., as above, "spans":[{"id","parent","name","kind","begin_ms","end_ms" (from
- * the begin of the
- * request),"failed","attributes":{..},"link":{"trace_id","span_id"}}],"events":[{"type","text","at_ms"}],"dropped_spans":N}
+ * memory is short. What the list says of it (its "spans" are an array here), "dropped_spans", and
+ *   "spans":[{"id","parent" (or null),"name","kind","begin_ms","end_ms","failed":bool,"attributes":{...},
+ *             "link":{"trace_id","span_id"} (where there is one)}],
+ *   "events":[{"type","text","at_ms"}]
+ * Times are from the begin of the request.
  */
 char *tracer_show_json(struct tracer *t, const char *id);
 

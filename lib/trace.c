@@ -274,10 +274,10 @@ static bool is_key(struct slice s)
            is_name(slice_skip(s, (size_t)at + 1), STATE_SYSTEM, false);
 }
 
-/* Printable, no comma and no equals sign; it was trimmed at its end already. */
+/* Printable, no comma and no equals sign; a member was trimmed, so that no space is at its end. */
 static bool is_value(struct slice s)
 {
-    if (s.len == 0 || s.len > STATE_VALUE || s.p[s.len - 1] == ' ')
+    if (s.len == 0 || s.len > STATE_VALUE)
         return false;
     for (size_t i = 0; i < s.len; i++)
         if (s.p[i] < ' ' || s.p[i] > '~' || s.p[i] == ',' || s.p[i] == '=')

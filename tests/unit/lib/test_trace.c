@@ -366,6 +366,8 @@ static const struct parent_case states[] = {
     {"foo=1,", true},
     {",foo=1,,bar=2", true},
     {"foo=  1", true},
+    {"foo=1  ,bar=2", true},
+    {"foo=  ,bar=2", false},
     {"a-b*c/d_9=1", true},
     {"0tenant@sys=1", true},
     {"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE", true},
