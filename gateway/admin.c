@@ -19,6 +19,7 @@
 #include "gateway/events.h"
 #include "gateway/httpd.h"
 #include "gateway/listener.h"
+#include "gateway/scrape.h"
 #include "lib/clock.h"
 #include "lib/units.h"
 
@@ -84,12 +85,18 @@ static enum MHD_Result readyz(struct admin *a, struct MHD_Connection *c, const s
 static enum MHD_Result metrics(struct admin *a, struct MHD_Connection *c, const struct ask *ask)
 {
     (void)ask;
-    size_t len;
-    char *text = a->setup.metrics(a->setup.ctx, &len);
+    size_t len = 0;
+    struct scrape s = scrape_wanted(admin_header(c, "Accept"), admin_header(c, "Accept-Encoding"));
+    char *text = scrape_pack(&s, a->setup.metrics(a->setup.ctx, s.format, &len), &len);
     struct MHD_Response *r = text ? MHD_create_response_from_buffer(len, text, MHD_RESPMEM_MUST_FREE) : NULL;
-    if (!r)
+    if (!r) {
         free(text);
-    const struct admin_field type = {"Content-Type", "text/plain; version=0.0.4; charset=utf-8"};
+        return MHD_NO;
+    }
+    MHD_add_response_header(r, "Vary", "Accept, Accept-Encoding");
+    if (s.is_packed)
+        MHD_add_response_header(r, "Content-Encoding", "gzip");
+    const struct admin_field type = {"Content-Type", scrape_type(s.format)};
     return admin_queue(c, 200, r, &type);
 }
 

@@ -3,7 +3,7 @@
  *
  *     GET /healthz        200 while the process is alive
  *     GET /readyz         200 while it takes requests, 503 while it drains
- *     GET /metrics        Prometheus text
+ *     GET /metrics        for Prometheus, in the format and coding that the request names: scrape.h
  *     GET /openapi.json   all of this, for programs (OpenAPI 3.1)
  *     /breakers /servers /limits /cache /cache/purge /redis: see state.h
  *
@@ -22,6 +22,7 @@
 
 #include "gateway/conf.h"
 #include "gateway/log.h"
+#include "gateway/metrics.h"
 #include "gateway/state.h"
 #include "gateway/tail.h"
 #include "lib/err.h"
@@ -32,8 +33,9 @@ struct admin_setup {
     uv_loop_t *loop;
     const struct conf_admin *conf; /* copied */
     struct log *log;
-    char *(*metrics)(void *ctx, size_t *len); /* gives the text, from malloc */
-    char *(*status)(void *ctx);               /* gives the JSON, from malloc */
+    /* gives the text, from malloc */
+    char *(*metrics)(void *ctx, enum metrics_format format, size_t *len);
+    char *(*status)(void *ctx); /* gives the JSON, from malloc */
     bool (*is_ready)(void *ctx);
     struct state_answer (*state)(void *ctx, const struct state_ask *ask);
     void *ctx;

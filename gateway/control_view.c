@@ -15,14 +15,14 @@ static void gather(struct control *c, struct metrics_gauges *g)
 
 static void print_state(void *ctx, FILE *out);
 
-static char *metrics_page(void *ctx, size_t *len)
+static char *metrics_page(void *ctx, enum metrics_format format, size_t *len)
 {
     struct control *c = ctx;
     struct metrics_gauges gauges = {0};
     gather(c, &gauges);
     gauges.more = print_state;
     gauges.ctx = c;
-    return metrics_text(c->shared.metrics, &gauges, len);
+    return metrics_text(c->shared.metrics, &gauges, format, len);
 }
 
 /* ---- what an operator sees and sets ---- */
@@ -50,6 +50,10 @@ static bool look_at(struct control *c, struct state_view *view, struct endpoint_
         .router = c->current.snapshot->router,
         .log = c->log,
         .lists = *lists,
+        .workers = c->workers,
+        .nworkers = c->nworkers,
+        .access_log = c->access_log,
+        .is_draining = c->draining,
         .relist = relist,
         .ctx = c,
     };

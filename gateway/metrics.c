@@ -73,10 +73,23 @@ static void list_add(struct metrics_list *list, struct metrics_name *name)
 
 /* ---- routes and backends ---- */
 
+static bool durations_init(struct metrics_durations *d, size_t nstripes)
+{
+    d->histogram = histogram_new(nstripes);
+    d->exemplars = exemplars_new(nstripes, metrics_scale_requests.n + 1);
+    return d->histogram && d->exemplars;
+}
+
+static void durations_fini(struct metrics_durations *d)
+{
+    histogram_free(d->histogram);
+    exemplars_free(d->exemplars);
+}
+
 static void route_free(struct metrics_name *name)
 {
     struct metrics_route *r = (struct metrics_route *)name;
-    histogram_free(r->durations);
+    durations_fini(&r->durations);
     counters_free(r->counts);
     free(r->codes);
     free(name->text);
@@ -89,10 +102,10 @@ static struct metrics_name *route_new(const struct metrics *m, const char *text)
     struct metrics_route *r = calloc(1, sizeof(*r));
     if (!r)
         return NULL;
-    r->durations = histogram_new(m->nstripes);
+    bool has_durations = durations_init(&r->durations, m->nstripes);
     r->counts = counters_new(m->nstripes, ROUTE_COUNTERS);
     r->codes = aligned_alloc(CACHE_LINE, m->nstripes * sizeof(*r->codes));
-    if (!name_init(&r->name, text) || !r->durations || !r->counts || !r->codes) {
+    if (!name_init(&r->name, text) || !has_durations || !r->counts || !r->codes) {
         route_free(&r->name);
         return NULL;
     }
@@ -103,7 +116,7 @@ static struct metrics_name *route_new(const struct metrics *m, const char *text)
 static void backend_free(struct metrics_name *name)
 {
     struct metrics_backend *b = (struct metrics_backend *)name;
-    histogram_free(b->durations);
+    durations_fini(&b->durations);
     counters_free(b->counts);
     free(name->text);
     free(name->label);
@@ -115,9 +128,9 @@ static struct metrics_name *backend_new(const struct metrics *m, const char *tex
     struct metrics_backend *b = calloc(1, sizeof(*b));
     if (!b)
         return NULL;
-    b->durations = histogram_new(m->nstripes);
+    bool has_durations = durations_init(&b->durations, m->nstripes);
     b->counts = counters_new(m->nstripes, BACKEND_COUNTERS);
-    if (!name_init(&b->name, text) || !b->durations || !b->counts) {
+    if (!name_init(&b->name, text) || !has_durations || !b->counts) {
         backend_free(&b->name);
         return NULL;
     }
@@ -181,6 +194,23 @@ static void count_code(struct metrics_codes *codes, enum http_method method, uns
     raise_by_one(&codes->other[method]);
 }
 
+/* Not clock_wall_us: the record knows when the request began, and how long it took. */
+static int64_t end_wall_us(const struct record *r)
+{
+    return r->wall_us + (int64_t)(record_total_ns(r) / 1000);
+}
+
+/* What is not sampled costs one comparison. */
+static void record_duration(struct metrics_durations *d, size_t stripe, const struct record *r, uint64_t ns)
+{
+    struct exemplar x = {.value_ns = ns};
+    histogram_add(d->histogram, stripe, ns);
+    if (!r->is_sampled || !trace_id_parse(r->trace_id, &x.trace))
+        return;
+    x.wall_us = end_wall_us(r);
+    exemplars_put(d->exemplars, stripe, metrics_scale_bucket(&metrics_scale_requests, ns), &x);
+}
+
 /* The backends' reasons stand together in the table. */
 static bool is_upstream_error(enum reason r)
 {
@@ -195,7 +225,7 @@ static void record_upstream(struct metrics *m, size_t stripe, const struct recor
     if (r->upstream_begin_ns == 0)
         return; /* it was never tried */
     uint64_t upstream_ns = record_upstream_ns(r);
-    histogram_add(b->durations, stripe, upstream_ns);
+    record_duration(&b->durations, stripe, r, upstream_ns);
     histogram_add(m->overhead, stripe, record_total_ns(r) - upstream_ns);
     if (r->retries > 0)
         counter_add(b->counts, stripe, BACKEND_RETRIES, r->retries);
@@ -207,7 +237,7 @@ void metrics_record(struct metrics *m, size_t stripe, const struct record *r)
     enum http_method method = (unsigned)r->method_kind < HTTP_METHODS ? r->method_kind : HTTP_OTHER;
     CHECK(stripe < m->nstripes);
     count_code(&route->codes[stripe], method, r->status);
-    histogram_add(route->durations, stripe, record_total_ns(r));
+    record_duration(&route->durations, stripe, r, record_total_ns(r));
     counter_add(route->counts, stripe, ROUTE_BYTES_IN, r->bytes_in);
     counter_add(route->counts, stripe, ROUTE_BYTES_OUT, r->bytes_out);
     if (r->limit != LIMIT_NONE)

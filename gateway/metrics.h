@@ -7,7 +7,7 @@
  *     record.metrics_route = route;
  *     metrics_record(m, worker_index, &record);                            // that worker, for each request
  *
- *     char *text = metrics_text(m, &gauges, &len);                         // any thread; free(text)
+ *     char *text = metrics_text(m, &gauges, METRICS_TEXT, &len);           // any thread; free(text)
  *
  * Counting takes no lock and no locked instruction: every worker has a stripe of its own for everything it
  * counts, and a page sums over the stripes. Families, labels and their words: the table at the top of
@@ -18,6 +18,11 @@
  * counted as code="other" (a backend may invent statuses). Routes and backends are kept for ever, so that a
  * reload resets nothing; past METRICS_NAMES of them, new ones share the name "other". Requests without a
  * route have route="none".
+ *
+ * Of requests that are sampled (record.h), the last one of each bucket of a duration is kept with the id of
+ * its trace, and is shown as the bucket's exemplar where the format has them. The counts at the bounds are
+ * shares of finer ones (lib/histogram.h): an exemplar close to a bound may stand by a bucket whose count says
+ * that it was the next.
  *
  * Owns everything it gives but the text.
  */
@@ -44,6 +49,11 @@ struct record;
 #define METRICS_CODES 64   /* pairs of method and status of a route, for each worker */
 #define METRICS_NAMES 4096 /* routes, and backends */
 
+enum metrics_format {
+    METRICS_TEXT, /* Prometheus text, 0.0.4 */
+    METRICS_OPEN, /* OpenMetrics, 1.0.0; with exemplars */
+};
+
 /* What others count; they fill it in for each page. */
 struct metrics_gauges {
     uint64_t connections;         /* of clients, open */
@@ -55,7 +65,7 @@ struct metrics_gauges {
     uint64_t upstream_opened_total;
     uint64_t upstream_reused_total;     /* requests that found a kept connection */
     uint64_t log_dropped_total;         /* lines */
-    void (*more)(void *ctx, FILE *out); /* prints families of others; NULL: none */
+    void (*more)(void *ctx, FILE *out); /* prints families of others, as text 0.0.4; NULL: none */
     void *ctx;
 };
 
@@ -74,9 +84,9 @@ void metrics_record(struct metrics *m, size_t stripe, const struct record *r);
 /* A reload has ended. One thread at a time. */
 void metrics_reloaded(struct metrics *m, bool ok);
 
-/* Gives the page (text format 0.0.4) from malloc, NUL-terminated, *LEN without the NUL. NULL: out of memory.
- */
-MUST_USE char *metrics_text(struct metrics *m, const struct metrics_gauges *gauges, size_t *len);
+/* Gives the page from malloc, NUL-terminated, *LEN without the NUL. NULL: out of memory. */
+MUST_USE char *metrics_text(struct metrics *m, const struct metrics_gauges *gauges,
+                            enum metrics_format format, size_t *len);
 
 /* ---- the same numbers for others than Prometheus; any thread ---- */
 

@@ -29,7 +29,7 @@ static void read_route(const struct metrics *m, const struct metrics_route *r, s
     v->name = r->name.text;
     for (size_t i = 0; i < m->nstripes; i++)
         read_codes(&r->codes[i], v->requests);
-    histogram_read(r->durations, &v->durations);
+    histogram_read(r->durations.histogram, &v->durations);
     v->bytes_in = counter_sum(r->counts, ROUTE_BYTES_IN);
     v->bytes_out = counter_sum(r->counts, ROUTE_BYTES_OUT);
     for (size_t i = 0; i < (size_t)LIMIT_RESULTS * LIMIT_STORES; i++)
@@ -52,7 +52,7 @@ void metrics_read_routes(struct metrics *m, metrics_look *look, void *ctx)
 void metrics_read_backend(const struct metrics_backend *b, struct metrics_backend_view *v)
 {
     memset(v, 0, sizeof(*v));
-    histogram_read(b->durations, &v->durations);
+    histogram_read(b->durations.histogram, &v->durations);
     for (size_t i = 0; i < REASONS; i++)
         v->errors[i] = counter_sum(b->counts, i);
     v->retries = counter_sum(b->counts, BACKEND_RETRIES);

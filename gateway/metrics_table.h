@@ -16,6 +16,7 @@
 #include "gateway/metrics.h"
 #include "gateway/reason.h"
 #include "lib/counter.h"
+#include "lib/exemplars.h"
 #include "lib/histogram.h"
 #include "lib/http.h"
 
@@ -62,6 +63,29 @@ enum metrics_route_counter {
 /* Errors of a backend are counted under their reason; behind them: */
 enum metrics_backend_counter { BACKEND_RETRIES = REASONS, BACKEND_COUNTERS };
 
+/* ---- durations ---- */
+
+#define METRICS_BOUNDS 20
+
+/* Upper ends of a histogram's buckets in seconds, and as they are written; one more bucket is above. */
+struct metrics_scale {
+    size_t n;
+    double bounds[METRICS_BOUNDS];
+    const char *texts[METRICS_BOUNDS];
+};
+
+/* Of requests, and of the time that the gateway itself adds; metrics_scale.c. */
+extern const struct metrics_scale metrics_scale_requests, metrics_scale_overhead;
+
+/* The bucket of a duration: up to N, which is the one above. */
+size_t metrics_scale_bucket(const struct metrics_scale *scale, uint64_t ns);
+
+/* How long requests took, and for each bucket of the page one of them that was traced. */
+struct metrics_durations {
+    struct histogram *histogram;
+    struct exemplars *exemplars;
+};
+
 /* What a route and a backend have in common: a place in a list, and a name. */
 struct metrics_name {
     struct metrics_name *next;
@@ -71,15 +95,15 @@ struct metrics_name {
 
 struct metrics_route {
     struct metrics_name name; /* first */
-    struct histogram *durations;
+    struct metrics_durations durations;
     struct counters *counts;     /* by enum metrics_route_counter */
     struct metrics_codes *codes; /* one for each stripe */
 };
 
 struct metrics_backend {
-    struct metrics_name name;    /* first */
-    struct histogram *durations; /* of requests to it */
-    struct counters *counts;     /* by reason, and by enum metrics_backend_counter */
+    struct metrics_name name;           /* first */
+    struct metrics_durations durations; /* of requests to it */
+    struct counters *counts;            /* by reason, and by enum metrics_backend_counter */
 };
 
 /* In the order they came. */

@@ -1,9 +1,11 @@
 /*
- * metrics_text.c: the page for Prometheus (text exposition format, version 0.0.4); see metrics.h.
+ * metrics_text.c: the page for Prometheus (text exposition format, version 0.0.4, or OpenMetrics); see
+ * metrics.h.
  *
- * Each family is a row of the table at the end: its name, type and help, and the function that prints its
- * samples. Names of the process itself (process_*) are those that all exporters share; everything else begins
- * with tollgate_.
+ * The page is printed in the older format, by us and by others, and becomes OpenMetrics at the end
+ * (openmetrics.h); only exemplars are printed on the way. Each family is a row of the table at the end: its
+ * name, type and help, and the function that prints its samples. Names of the process itself (process_*) are
+ * those that all exporters share; everything else begins with tollgate_.
  */
 #include "gateway/version.h"
 #include "gateway/metrics.h"
@@ -17,6 +19,7 @@
 #include <unistd.h>
 
 #include "gateway/metrics_table.h"
+#include "gateway/openmetrics.h"
 
 struct family;
 
@@ -25,6 +28,7 @@ struct page {
     FILE *out;
     struct metrics *m;
     const struct metrics_gauges *gauges;
+    enum metrics_format format;
     const struct family *family;
     struct pair *pairs; /* room for those of one route */
     bool failed;        /* memory ran out */
@@ -52,38 +56,29 @@ static void print_seconds(struct page *page, int64_t us)
 
 /* ---- histograms ---- */
 
-#define BOUNDS_MAX 16
-
-/* Upper ends of buckets in seconds, and as they are written. */
-struct scale {
-    size_t n;
-    double bounds[BOUNDS_MAX];
-    const char *texts[BOUNDS_MAX];
-};
-
-static const struct scale scale_requests = {
-    15,
-    {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60},
-    {"0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "30",
-     "60"},
-};
-
-static const struct scale scale_overhead = {
-    13,
-    {0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1},
-    {"0.00001", "0.000025", "0.00005", "0.0001", "0.00025", "0.0005", "0.001", "0.0025", "0.005", "0.01",
-     "0.025", "0.1", "1"},
-};
-
 /* What a histogram is of: a label's name and value; NULL: it has none. */
 struct of {
     const char *label, *value;
 };
 
-static void print_histogram(struct page *page, struct of of, const struct histogram *h,
-                            const struct scale *scale)
+/* The end of a bucket's line, with its exemplar where there is one. */
+static void end_bucket(struct page *page, const struct exemplars *exemplars, size_t bucket)
 {
-    uint64_t counts[BOUNDS_MAX];
+    struct exemplar x;
+    if (page->format == METRICS_OPEN && exemplars && exemplars_get(exemplars, bucket, &x))
+        fprintf(page->out,
+                " # {trace_id=\"%016" PRIx64 "%016" PRIx64 "\"} %" PRIu64 ".%09" PRIu64 " %" PRId64
+                ".%06" PRId64,
+                x.trace.high, x.trace.low, x.value_ns / 1000000000, x.value_ns % 1000000000,
+                x.wall_us / 1000000, x.wall_us % 1000000);
+    fputc('\n', page->out);
+}
+
+/* D may be without exemplars. */
+static void print_histogram(struct page *page, struct of of, const struct metrics_durations *d,
+                            const struct metrics_scale *scale)
+{
+    uint64_t counts[METRICS_BOUNDS];
     struct histogram_snapshot s = {0};
     const char *name = page->family->name;
     char *labels = NULL; /* `route="/a"` */
@@ -93,12 +88,13 @@ static void print_histogram(struct page *page, struct of of, const struct histog
     }
     const char *inside = labels ? labels : "", *comma = labels ? "," : "";
     const char *open = labels ? "{" : "", *close = labels ? "}" : "";
-    histogram_read(h, &s);
+    histogram_read(d->histogram, &s);
     histogram_cumulative(&s, scale->bounds, scale->n, counts);
-    for (size_t i = 0; i < scale->n; i++)
-        fprintf(page->out, "%s_bucket{%s%sle=\"%s\"} %" PRIu64 "\n", name, inside, comma, scale->texts[i],
-                counts[i]);
-    fprintf(page->out, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", name, inside, comma, s.count);
+    for (size_t i = 0; i <= scale->n; i++) {
+        fprintf(page->out, "%s_bucket{%s%sle=\"%s\"} %" PRIu64, name, inside, comma,
+                i < scale->n ? scale->texts[i] : "+Inf", i < scale->n ? counts[i] : s.count);
+        end_bucket(page, d->exemplars, i);
+    }
     fprintf(page->out, "%s_sum%s%s%s %" PRIu64 ".%09" PRIu64 "\n", name, open, inside, close,
             s.sum_ns / 1000000000, s.sum_ns % 1000000000);
     fprintf(page->out, "%s_count%s%s%s %" PRIu64 "\n", name, open, inside, close, s.count);
@@ -179,7 +175,8 @@ static void print_requests(struct page *page)
 static void print_durations(struct page *page)
 {
     for (const struct metrics_name *n = page->m->routes.first; n; n = n->next)
-        print_histogram(page, (struct of){"route", n->label}, as_route(n)->durations, &scale_requests);
+        print_histogram(page, (struct of){"route", n->label}, &as_route(n)->durations,
+                        &metrics_scale_requests);
 }
 
 static void print_route_counter(struct page *page, enum metrics_route_counter which)
@@ -232,7 +229,8 @@ static void print_reasons(struct page *page)
 
 static void print_overhead(struct page *page)
 {
-    print_histogram(page, (struct of){NULL, NULL}, page->m->overhead, &scale_overhead);
+    const struct metrics_durations d = {page->m->overhead, NULL};
+    print_histogram(page, (struct of){NULL, NULL}, &d, &metrics_scale_overhead);
 }
 
 /* ---- backends ---- */
@@ -245,7 +243,8 @@ static const struct metrics_backend *as_backend(const struct metrics_name *name)
 static void print_upstream_durations(struct page *page)
 {
     for (const struct metrics_name *n = page->m->backends.first; n; n = n->next)
-        print_histogram(page, (struct of){"backend", n->label}, as_backend(n)->durations, &scale_requests);
+        print_histogram(page, (struct of){"backend", n->label}, &as_backend(n)->durations,
+                        &metrics_scale_requests);
 }
 
 /* Only what has happened: most backends never see most reasons. */
@@ -369,11 +368,6 @@ static void print_resident(struct page *page)
     print_number(page, "", metrics_resident_bytes());
 }
 
-static void print_memory(struct page *page)
-{
-    print_number(page, "{kind=\"resident\"}", metrics_resident_bytes());
-}
-
 static void print_open_fds(struct page *page)
 {
     uint64_t n = 0;
@@ -420,10 +414,10 @@ static const struct family families[] = {
     {"tollgate_connections", "gauge", "Open connections of clients.", print_connections},
     {"tollgate_connections_resting", "gauge", "Those of them that were idle for long and are put away.",
      print_resting},
-    {"tollgate_connections_total", "counter", "Connections of clients that were accepted.",
+    {"tollgate_connections_accepted_total", "counter", "Connections of clients that were accepted.",
      print_connections_total},
     {"tollgate_upstream_connections", "gauge", "Open connections to backends.", print_upstream_connections},
-    {"tollgate_upstream_connections_total", "counter", "Connections to backends that were opened.",
+    {"tollgate_upstream_connections_opened_total", "counter", "Connections to backends that were opened.",
      print_upstream_opened},
     {"tollgate_upstream_connections_reused_total", "counter", "Requests that found a kept connection.",
      print_upstream_reused},
@@ -433,7 +427,6 @@ static const struct family families[] = {
     {"tollgate_config_last_reload_success", "gauge", "Whether the last reload succeeded.", print_reload_ok},
     {"tollgate_config_last_reload_timestamp_seconds", "gauge", "When the configuration in use was loaded.",
      print_loaded},
-    {"tollgate_memory_bytes", "gauge", "Memory in use.", print_memory},
     {"tollgate_build_info", "gauge", "Always 1; the labels tell the build.", print_build},
     {"process_start_time_seconds", "gauge", "When the process started, since 1970.", print_started},
     {"process_cpu_seconds_total", "counter", "Processor time, user and system.", print_cpu},
@@ -454,10 +447,12 @@ static void print_families(struct page *page)
         page->gauges->more(page->gauges->ctx, page->out);
 }
 
-char *metrics_text(struct metrics *m, const struct metrics_gauges *gauges, size_t *len)
+/* Gives the page in the older format, with exemplars when FORMAT has them. */
+static char *make_page(struct metrics *m, const struct metrics_gauges *gauges, enum metrics_format format,
+                       size_t *len)
 {
     char *text = NULL;
-    struct page page = {.m = m, .gauges = gauges};
+    struct page page = {.m = m, .gauges = gauges, .format = format};
     page.pairs = calloc(m->nstripes * METRICS_CODES, sizeof(*page.pairs));
     page.out = page.pairs ? open_memstream(&text, len) : NULL;
     if (!page.out) {
@@ -474,4 +469,15 @@ char *metrics_text(struct metrics *m, const struct metrics_gauges *gauges, size_
         return text;
     free(text);
     return NULL;
+}
+
+char *metrics_text(struct metrics *m, const struct metrics_gauges *gauges, enum metrics_format format,
+                   size_t *len)
+{
+    char *text = make_page(m, gauges, format, len);
+    if (!text || format == METRICS_TEXT)
+        return text;
+    char *open = openmetrics_of(text, *len, len);
+    free(text);
+    return open;
 }

@@ -10,9 +10,8 @@
 
 #include <stdlib.h>
 
+#include "lib/accept.h"
 #include "lib/http.h"
-
-#define QUALITY_FULL 1000 /* q=1, in thousandths */
 
 typedef void add_body_fn(const struct problem *p, struct buf *out);
 static add_body_fn add_json, add_html, add_plain;
@@ -38,55 +37,6 @@ struct preference {
     unsigned quality;   /* in thousandths */
 };
 
-/* Take what comes before the next SEPARATOR that is outside of quotes off *REST, trimmed. False at the end.
- */
-static bool next_part(struct slice *rest, char separator, struct slice *part)
-{
-    bool quoted = false;
-    size_t n = 0;
-    if (rest->len == 0)
-        return false;
-    for (; n < rest->len && (quoted || rest->p[n] != separator); n++) {
-        if (rest->p[n] == '"')
-            quoted = !quoted;
-        else if (quoted && rest->p[n] == '\\' && n + 1 < rest->len)
-            n++;
-    }
-    *part = slice_trim((struct slice){rest->p, n});
-    *rest = slice_skip(*rest, n + 1);
-    return true;
-}
-
-/* "1", "0.5", "0.125": thousandths; anything else counts as 0, so that what is not understood is not
- * preferred. */
-static unsigned quality_of(struct slice text)
-{
-    unsigned quality = 0, place = QUALITY_FULL / 10;
-    if (text.len == 0 || text.len > 5 || (text.p[0] != '0' && text.p[0] != '1') ||
-        (text.len > 1 && text.p[1] != '.'))
-        return 0;
-    for (size_t i = 2; i < text.len; i++, place /= 10) {
-        if (text.p[i] < '0' || text.p[i] > '9')
-            return 0;
-        quality += place * (unsigned)(text.p[i] - '0');
-    }
-    return text.p[0] == '1' ? QUALITY_FULL : quality;
-}
-
-/* Split "text/html;level=1;q=0.5": the range goes to *RANGE, and its weight is returned. */
-static unsigned read_range(struct slice element, struct slice *range)
-{
-    struct slice parameter;
-    unsigned quality = QUALITY_FULL;
-    *range = (struct slice){"", 0};
-    if (!next_part(&element, ';', range))
-        return 0;
-    while (next_part(&element, ';', &parameter))
-        if (parameter.len >= 2 && slice_eq_nocase((struct slice){parameter.p, 2}, SLICE("q=")))
-            quality = quality_of(slice_skip(parameter, 2));
-    return quality;
-}
-
 static unsigned exactness_of(struct slice range, const struct form *f)
 {
     if (slice_eq_nocase(range, slice_of(f->range)) ||
@@ -97,25 +47,24 @@ static unsigned exactness_of(struct slice range, const struct form *f)
     return slice_eq(range, SLICE("*/*"));
 }
 
-static void weigh(struct slice element, struct preference *preferences)
+static void weigh(const struct accept_part *part, struct preference *preferences)
 {
-    struct slice range;
-    unsigned quality = read_range(element, &range);
     for (size_t i = 0; i < FORMS; i++) {
-        unsigned exactness = exactness_of(range, &forms[i]);
+        unsigned exactness = exactness_of(part->name, &forms[i]);
         struct preference *p = &preferences[i];
-        if (exactness > p->exactness || (exactness > 0 && exactness == p->exactness && quality > p->quality))
-            *p = (struct preference){exactness, quality};
+        if (exactness > p->exactness ||
+            (exactness > 0 && exactness == p->exactness && part->quality > p->quality))
+            *p = (struct preference){exactness, part->quality};
     }
 }
 
 static const struct form *choose(struct slice accept)
 {
     struct preference preferences[FORMS] = {0};
-    struct slice element;
+    struct accept_part part;
     size_t best = 0;
-    while (next_part(&accept, ',', &element))
-        weigh(element, preferences);
+    while (accept_next(&accept, &part))
+        weigh(&part, preferences);
     for (size_t i = 1; i < FORMS; i++)
         if (preferences[i].quality > preferences[best].quality)
             best = i;

@@ -367,6 +367,26 @@ static const struct {
     {"bulkhead_queued", "gauge", "Requests that wait before it.", print_queued},
 };
 
+/* How many servers of each backend are in each state: a backend whose name has no address yet is seen too. */
+static void print_server_states(const struct state_view *v, FILE *out)
+{
+    static const char *const states[] = {"up", "ejected", "down", "unreachable", "drained"};
+    uint64_t now = clock_now_ns();
+    state_family(out, "backend_servers", "gauge", "Addresses of the backend, by state.");
+    for (size_t i = 0; i < v->conf->nbackends; i++)
+        for (size_t s = 0; s < sizeof(states) / sizeof(states[0]); s++) {
+            const struct endpoint_list *l = v->lists[i];
+            unsigned n = 0;
+            for (size_t j = 0; l && j < l->n; j++) {
+                struct ejection_view fit = ejection_view(&l->at[j].endpoint->fit, now);
+                n += strcmp(fitness_name(l->at[j].endpoint, &fit, now), states[s]) == 0;
+            }
+            fputs("tollgate_backend_servers{", out);
+            label(out, "backend", v->conf->backends[i].name);
+            fprintf(out, ",state=\"%s\"} %u\n", states[s], n);
+        }
+}
+
 static void print_servers(const struct state_view *v, FILE *out)
 {
     uint64_t now = clock_now_ns();
@@ -383,12 +403,49 @@ static void print_servers(const struct state_view *v, FILE *out)
         }
 }
 
+static uint64_t held_of(const struct bucket_usage *u)
+{
+    return u->held;
+}
+
+static uint64_t slots_of(const struct bucket_usage *u)
+{
+    return u->slots;
+}
+
+static uint64_t evicted_of(const struct bucket_usage *u)
+{
+    return u->evicted;
+}
+
+static uint64_t overflowed_of(const struct bucket_usage *u)
+{
+    return u->overflowed;
+}
+
+static const struct {
+    const char *name, *type, *help;
+    uint64_t (*value)(const struct bucket_usage *u);
+} of_tables[] = {
+    {"ratelimit_clients", "gauge", "Clients that limits remember, about.", held_of},
+    {"ratelimit_slots", "gauge", "Clients that they can remember.", slots_of},
+    {"ratelimit_evicted_total", "counter", "Clients that were forgotten while they were in debt.",
+     evicted_of},
+    {"ratelimit_overflowed_total", "counter", "New clients that were refused, for there was no slot.",
+     overflowed_of},
+};
+
 static void print_tables(const struct state_view *v, FILE *out)
 {
-    state_family(out, "ratelimit_clients", "gauge", "Clients that limits remember, about.");
+    struct bucket_usage usage[LIMIT_TABLES];
     for (unsigned i = 0; i < LIMIT_TABLES; i++)
-        fprintf(out, "tollgate_ratelimit_clients{fills_within=\"%s\"} %zu\n", table_names[i],
-                limiter_usage(v->limiter, i, clock_now_ns()).held);
+        usage[i] = limiter_usage(v->limiter, i, clock_now_ns());
+    for (size_t f = 0; f < sizeof(of_tables) / sizeof(of_tables[0]); f++) {
+        state_family(out, of_tables[f].name, of_tables[f].type, of_tables[f].help);
+        for (unsigned i = 0; i < LIMIT_TABLES; i++)
+            fprintf(out, "tollgate_%s{fills_within=\"%s\"} %" PRIu64 "\n", of_tables[f].name, table_names[i],
+                    of_tables[f].value(&usage[i]));
+    }
     struct limit_shared_stats shared;
     limit_shared_stats(limiter_shared(v->limiter), &shared);
     state_family(out, "ratelimit_redis_calls_total", "counter", "Calls to Redis for limits of all gateways.");
@@ -411,8 +468,10 @@ void state_metrics(const struct state_view *v, FILE *out)
         }
     }
     print_servers(v, out);
+    print_server_states(v, out);
     print_tables(v, out);
     state_cache_metrics(v, out);
     state_fleet_metrics(v, out);
     state_trace_metrics(v, out);
+    state_process_metrics(v, out);
 }

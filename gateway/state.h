@@ -38,8 +38,11 @@
 #include "gateway/guard.h"
 #include "gateway/limit.h"
 #include "gateway/log.h"
+#include "gateway/logwriter.h"
 #include "gateway/snapshot.h"
 #include "gateway/tracer.h"
+
+struct worker;
 
 /* What comes to the control thread's mailbox, by type. */
 enum state_mail {
@@ -58,7 +61,11 @@ struct state_view {
     struct mailbox *mailbox; /* to where its purges come back: see state_finish_purge */
     const struct router *router;
     struct log *log;
-    struct endpoint_list *const *lists;        /* by backend; NULL: no address is known */
+    struct endpoint_list *const *lists; /* by backend; NULL: no address is known */
+    struct worker *const *workers;
+    unsigned nworkers;
+    const struct logwriter *access_log; /* NULL: off */
+    bool is_draining;
     void (*relist)(void *ctx, size_t backend); /* weights or drains of the backend's endpoints have changed */
     void *ctx;
 };

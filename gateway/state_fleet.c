@@ -86,6 +86,7 @@ static const struct {
 
 static void print_durations(FILE *out, const struct fleet_node_view *n)
 {
+    /* None that "%g" writes without a point: see metrics_scale.c. */
     static const double bounds[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
                                     0.01,   0.025,   0.05,   0.1,   0.5};
     uint64_t counts[sizeof(bounds) / sizeof(bounds[0])];

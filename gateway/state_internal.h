@@ -1,6 +1,6 @@
 /*
- * state_internal.h: what the parts of state.h share: state.c (backends, limits), state_cache.c and
- * state_fleet.c, and status.c, which shows the same. Nobody else includes it.
+ * state_internal.h: what the parts of state.h share: state.c (backends, limits), the other state_*.c, and
+ * status.c, which shows the same. Nobody else includes it.
  */
 #ifndef GATEWAY_STATE_INTERNAL_H
 #define GATEWAY_STATE_INTERNAL_H
@@ -44,5 +44,10 @@ struct state_answer state_list_traces(const struct state_view *v, const struct s
 struct state_answer state_list_slow(const struct state_view *v, const struct state_ask *ask);
 struct state_answer state_show_trace(const struct state_view *v, const char *id);
 void state_trace_metrics(const struct state_view *v, FILE *out);
+
+/* ---- state_process.c ---- */
+
+/* Workers, memory, logs. */
+void state_process_metrics(const struct state_view *v, FILE *out);
 
 #endif

@@ -60,6 +60,7 @@ for suite in "$@"; do
         run trace/story timeout 300 python3 -B tests/trace/story.py "$BUILD/tollgate"
         ;;
     protect) run protect/numbers timeout 300 sh tests/protect/run.sh ;;
+    metrics) run metrics/prometheus timeout 120 sh tests/metrics/run.sh ;;
     fleet)
         for story in stampede large limits faults coherence ring breaker; do
             run "fleet/$story" timeout 600 sh tests/fleet/run.sh "$story"

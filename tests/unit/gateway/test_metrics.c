@@ -19,7 +19,7 @@ static const struct metrics_gauges no_gauges;
 static char *page_of(struct metrics *m)
 {
     size_t len;
-    char *text = metrics_text(m, &no_gauges, &len);
+    char *text = metrics_text(m, &no_gauges, METRICS_TEXT, &len);
     ck_assert_ptr_nonnull(text);
     ck_assert_uint_eq(strlen(text), len);
     return text;
@@ -245,13 +245,13 @@ START_TEST(gauges)
                                      .upstream_opened_total = 6,
                                      .upstream_reused_total = 7,
                                      .log_dropped_total = 8};
-    char *page = metrics_text(m, &g, &len);
+    char *page = metrics_text(m, &g, METRICS_TEXT, &len);
     ck_assert_str_eq(value_on(page, "tollgate_connections"), "1");
-    ck_assert_str_eq(value_on(page, "tollgate_connections_total"), "2");
+    ck_assert_str_eq(value_on(page, "tollgate_connections_accepted_total"), "2");
     ck_assert_str_eq(value_on(page, "tollgate_requests_in_flight"), "3");
     ck_assert_str_eq(value_on(page, "tollgate_upstream_connections{state=\"busy\"}"), "4");
     ck_assert_str_eq(value_on(page, "tollgate_upstream_connections{state=\"idle\"}"), "5");
-    ck_assert_str_eq(value_on(page, "tollgate_upstream_connections_total"), "6");
+    ck_assert_str_eq(value_on(page, "tollgate_upstream_connections_opened_total"), "6");
     ck_assert_str_eq(value_on(page, "tollgate_upstream_connections_reused_total"), "7");
     ck_assert_str_eq(value_on(page, "tollgate_log_lines_dropped_total"), "8");
     char build_info[200];
@@ -295,7 +295,6 @@ START_TEST(the_process)
     char *page = page_of(m);
     unsigned long fds = strtoul(value_on(page, "process_open_fds"), NULL, 10);
     ck_assert_uint_gt(strtoul(value_on(page, "process_resident_memory_bytes"), NULL, 10), 100000);
-    ck_assert_uint_gt(strtoul(value_on(page, "tollgate_memory_bytes{kind=\"resident\"}"), NULL, 10), 100000);
     ck_assert_uint_gt(strtoul(value_on(page, "process_max_fds"), NULL, 10), fds);
     free(page);
     FILE *f = fopen("/dev/null", "r");
@@ -374,7 +373,7 @@ START_TEST(buckets_never_fall)
             bound = le;
             n++;
         }
-    ck_assert_uint_eq(n, 16);
+    ck_assert_uint_eq(n, 19);
     ck_assert_uint_eq(
         before,
         strtoul(value_on(page, "tollgate_http_request_duration_seconds_count{route=\"/a\"}"), NULL, 10));
@@ -401,6 +400,8 @@ static void *count_many(void *arg)
     for (unsigned i = 0; i < RECORDS; i++) {
         r.status = 200 + i % 50;
         r.reason = i % 10 == 0 ? REASON_UPSTREAM_RESET : REASON_NONE;
+        r.is_sampled = i % 2 == 0; /* of one trace only here: the exemplars' own test tells torn ones */
+        r.trace_id = SLICE("4bf92f3577b34da6a3ce929d0e0e4736");
         metrics_record(t->m, t->stripe, &r);
         if (i % 1000 == 0) {
             char name[32];
@@ -427,7 +428,9 @@ START_TEST(many_write_while_others_read)
         ck_assert_int_eq(pthread_create(&threads[i].thread, NULL, count_many, &threads[i]), 0);
     }
     for (; atomic_load(&running) > 0 || pages == 0; pages++) {
-        char name[32], *page = page_of(m);
+        size_t len;
+        char name[32], *page = metrics_text(m, &no_gauges, pages % 2 ? METRICS_OPEN : METRICS_TEXT, &len);
+        ck_assert_ptr_nonnull(page);
         const char *value = value_on(page, sample);
         unsigned long n = strcmp(value, "absent") == 0 ? 0 : strtoul(value, NULL, 10);
         ck_assert_uint_ge(n, before);
