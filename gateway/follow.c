@@ -128,6 +128,8 @@ static void add_event(struct buf *b, const struct sse_event *e, const struct fol
     bool is_request = slice_eq(e->type, SLICE("request")), is_log = slice_eq(e->type, SLICE("log"));
     if (cJSON_IsObject(j) && is_request) {
         add_request(b, j, style);
+    } else if (slice_eq(e->type, SLICE("dropped")) && number_of(j, "count") > 0) {
+        buf_printf(b, "(%.0f events were left out)", fmin(number_of(j, "count"), 1e15));
     } else if (cJSON_IsObject(j) && is_log) {
         add_log(b, j, style);
     } else {

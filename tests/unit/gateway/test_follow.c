@@ -38,6 +38,8 @@ START_TEST(other_events)
 {
     becomes("log", SLICE("{\"time\":\"2026-11-23T13:01:00.123456Z\",\"level\":\"warn\",\"message\":\"m\"}"),
             &plain, "13:01:00.123 warn: m\n");
+    becomes("dropped", SLICE("{\"count\":17}"), &plain, "(17 events were left out)\n");
+    becomes("dropped", SLICE("{\"count\":-1}"), &plain, "dropped: {\"count\":-1}\n");
     becomes("dropped", SLICE("7"), &plain, "dropped: 7\n");
     becomes("a\x1b", SLICE("\x1b[2J"), &plain, "a%1B: %1B[2J\n");
 }

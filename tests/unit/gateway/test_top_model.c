@@ -72,6 +72,9 @@ START_TEST(differences)
     top_model_sum_up(&m, &s);
     near(s.requests, 0);
     ck_assert(isnan(s.errors) && isnan(s.p50_s) && isnan(s.p99_s));
+    ck_assert(take(&m, "a", 204, "{\"name\":\"/\",\"requests\":{\"2xx\":30}}")); /* it fell: it began anew */
+    top_model_sum_up(&m, &s);
+    near(s.requests, 30);
     top_model_fini(&m);
 }
 END_TEST

@@ -14,7 +14,11 @@ static const char before[] =
 
 static const char after[] =
     "{\"instance\":\"a\",\"started\":100,\"now\":202,\"version\":\"1\",\"ready\":true,\"config_ok\":true,"
-    "\"latency_bounds\":[0.001,0.01],\"errors\":{\"limited\":8,\"breaker_open\":2},\"routes\":["
+    "\"latency_bounds\":[0.001,0.01],\"redis\":{\"gateway\":\"gw\\u001b\",\"gateways\":2,\"same_nodes\":"
+    "false,\"nodes\":["
+    "{\"node\":\"r1:6379\",\"up\":true,\"sessions\":3,\"verified_ago_s\":0.5},{\"node\":\"r2\",\"up\":false}]"
+    "},"
+    "\"errors\":{\"limited\":8,\"breaker_open\":2},\"routes\":["
     "{\"name\":\"/slow\",\"requests\":{\"2xx\":12},\"limited\":4},"
     "{\"name\":\"/fast\",\"requests\":{\"2xx\":90,\"5xx\":20},\"cache\":{\"HIT\":3,\"MISS\":1}},"
     "{\"name\":\"/\\u001b[2J\\u009b\\n\",\"requests\":{}}],\"backends\":["
@@ -170,9 +174,10 @@ END_TEST
 
 START_TEST(the_other_panels)
 {
-    struct top_model m = looks();
+    struct top_model m = looks(), alone = {0};
     struct top_view v = view_of(120, 24);
     struct drawn d;
+    ck_assert(top_model_take(&alone, slice_of(before)));
     ck_assert(top_view_key(&v, '3'));
     draw(&v, &m, &d);
     says(&d, "/slow                    ");
@@ -183,6 +188,10 @@ START_TEST(the_other_panels)
     says(&d, "75.0      1.5      0.5");
     ck_assert(top_view_key(&v, '5'));
     draw(&v, &m, &d);
+    says(&d, "gw%1B, 2 gateways, NOT ALL WITH THE SAME NODES");
+    says(&d, "up             3     500ms");
+    says(&d, "down           -         -");
+    draw(&v, &alone, &d);
     says(&d, "shares nothing");
     ck_assert(top_view_key(&v, '6'));
     draw(&v, &m, &d);
@@ -191,6 +200,7 @@ START_TEST(the_other_panels)
     ck_assert(top_view_key(&v, '\t') && top_view_key(&v, '7'));
     ck_assert_int_eq(v.panel, TOP_ROUTES);
     top_model_fini(&m);
+    top_model_fini(&alone);
 }
 END_TEST
 
