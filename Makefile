@@ -39,7 +39,7 @@ UNIT := $(patsubst %.c,$(BUILD)/%,$(UNIT_SRC))
 C_FILES := $(wildcard lib/*.[ch] gateway/*.[ch] tests/unit/*.h tests/unit/*/*.c tests/fuzz/*.c tests/soak/*.c tests/bench/*.c \
              tests/fleet/*.c)
 
-SUITES := unit e2e raw cache redis admin metrics trace protect fleet soak
+SUITES := unit e2e raw cache redis admin metrics trace debug protect fleet soak
 
 .PHONY: help deps deps-test deps-lint deps-bench build run test $(SUITES) asan tsan fuzz bench lint format cover \
         install docker docker-test clean FORCE
@@ -105,7 +105,7 @@ run: build ## start two demo backends and a gateway on 127.0.0.1:8080 (Ctrl-C st
 
 # ---- test ------------------------------------------------------------------------------------------------------------
 
-test: deps-test ## everything: unit, end to end, raw bytes, the cache, Redis, the admin port, metrics, traces, protection under load, a fleet, a short soak
+test: deps-test ## everything: unit, end to end, raw bytes, the cache, Redis, the admin port, metrics, traces, profiles, protection under load, a fleet, a short soak
 	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/tollgate $(UNIT)
 	@BUILD=$(BUILD) sh tests/run.sh $(SUITES)
 

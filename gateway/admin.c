@@ -29,6 +29,8 @@
 #define METHOD_MAX         16
 #define STATUS_CLIENT_GONE 499  /* in the log only */
 #define LIST_MAX           2048 /* bytes of the list of all pages */
+#define IDLE_S             30
+#define WAIT_S             120  /* an answer may take so long */
 #define EVERY_MS           1000 /* between events of the status, unless it is said */
 
 struct admin {
@@ -111,6 +113,11 @@ static enum MHD_Result reply_with(struct MHD_Connection *c, const struct state_a
 {
     if (!answer->json)
         return MHD_NO;
+    const struct admin_field type = {"Content-Type", answer->type};
+    if (answer->type)
+        return admin_queue(
+            c, answer->status,
+            MHD_create_response_from_buffer(answer->len, answer->json, MHD_RESPMEM_MUST_FREE), &type);
     bool is_problem = answer->status >= 400;
     enum MHD_Result ok = admin_reply(
         c, answer->status, is_problem ? "application/problem+json" : "application/json", answer->json);
@@ -137,10 +144,15 @@ static enum MHD_Result state(struct admin *a, struct MHD_Connection *c, const st
         .slow = admin_query_get(q, "slow"),
         .max = admin_query_get(q, "max"),
         .filter = admin_query_get(q, "filter"),
+        .seconds = admin_query_get(q, "seconds"),
+        .format = admin_query_get(q, "format"),
+        .hz = admin_query_get(q, "hz"),
     };
     struct state_answer answer = a->setup.state(a->setup.ctx, &ask);
     *asked->ticket = answer.ticket;
     a->waiting += answer.ticket != NULL;
+    if (answer.ticket)
+        MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)WAIT_S);
     return answer.ticket ? MHD_YES : reply_with(c, &answer);
 }
 
@@ -149,7 +161,7 @@ static enum MHD_Result state(struct admin *a, struct MHD_Connection *c, const st
 static enum MHD_Result status_page(struct admin *a, struct MHD_Connection *c, const struct ask *ask)
 {
     (void)ask;
-    struct state_answer answer = {200, a->setup.status(a->setup.ctx), NULL};
+    struct state_answer answer = {.status = 200, .json = a->setup.status(a->setup.ctx)};
     return reply_with(c, &answer);
 }
 
@@ -228,6 +240,9 @@ static const struct page {
     {"GET", "/traces", ADMIN_READ, "slow max filter", state},
     {"GET", "/traces/{id}", ADMIN_READ, "", state},
     {"GET", "/debug/slow", ADMIN_READ, "", state},
+    {"GET", "/debug/profile", ADMIN_READ, "seconds format hz", state},
+    {"GET", "/debug/threads", ADMIN_READ, "", state},
+    {"GET", "/debug/memory", ADMIN_READ, "", state},
 };
 
 #define PAGES (sizeof(pages) / sizeof(pages[0]))
@@ -363,13 +378,22 @@ static enum MHD_Result handle(struct admin *a, struct MHD_Connection *c, struct 
 }
 
 /* Called again and again while the answer is not there. */
+/* libmicrohttpd does not read from a connection whose answer it waits for. */
+static bool is_gone(struct MHD_Connection *c)
+{
+    char byte;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    return info && recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static enum MHD_Result collect(struct admin *a, struct MHD_Connection *c, struct request *r)
 {
     struct state_answer got = state_collect(r->ticket);
     if (!got.json)
-        return MHD_YES;
+        return is_gone(c) ? MHD_NO : MHD_YES;
     r->ticket = NULL;
     a->waiting--;
+    MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)IDLE_S);
     enum MHD_Result ok = reply_with(c, &got);
     finish(a, c, r);
     return ok;
@@ -490,7 +514,7 @@ struct admin *admin_new(const struct admin_setup *setup, struct err *err)
         .loop = setup->loop,
         .memory = MEMORY,
         .max_connections = CONNECTIONS_MAX,
-        .idle_s = 30,
+        .idle_s = IDLE_S,
         .waiting = &a->waiting,
         .handler = on_request,
         .target = on_target,

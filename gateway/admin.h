@@ -4,6 +4,7 @@
  *     GET /healthz        200 while the process is alive
  *     GET /readyz         200 while it takes requests, 503 while it drains
  *     GET /metrics        for Prometheus, in the format and coding that the request names: scrape.h
+ *     /debug/profile /debug/threads /debug/memory: see debug.h
  *     GET /openapi.json   all of this, for programs (OpenAPI 3.1)
  *     /breakers /servers /limits /cache /cache/purge /redis: see state.h
  *

@@ -253,7 +253,9 @@ static void on_message(void *ctx, struct message *m)
     struct control *c = ctx;
     switch ((enum state_mail)m->type) {
     case STATE_MAIL_PURGED:
-        state_finish_purge((struct fleet_purge *)(void *)m, c->log);
+    case STATE_MAIL_DEBUG:
+        m->type == STATE_MAIL_DEBUG ? debug_finish(c->debug, m)
+                                    : state_finish_purge((struct fleet_purge *)(void *)m, c->log);
         if (c->admin)
             admin_poke(c->admin);
         return;
@@ -358,6 +360,14 @@ static bool start_workers(struct control *c, struct err *err)
     return ok && (!c->fleet || c->redis_watch);
 }
 
+/* Who looks after the workers from outside. */
+static bool start_watching(struct control *c, struct err *err)
+{
+    c->debug = debug_new(&(struct debug_setup){c->workers, c->nworkers, c->access_log, c->mailbox});
+    c->watchdog = watchdog_of_workers(c->workers, c->nworkers, c->log, err);
+    return c->debug && c->watchdog;
+}
+
 /* Takes CONF. */
 static bool start(struct control *c, struct conf *conf, struct err *err)
 {
@@ -381,7 +391,7 @@ static bool start(struct control *c, struct conf *conf, struct err *err)
         return false;
     }
     return open_generation(c, conf, &c->current) && start_fleet(c, err) && start_tracer(c, err) &&
-           start_workers(c, err) && control_start_admin(c, err);
+           start_workers(c, err) && start_watching(c, err) && control_start_admin(c, err);
 }
 
 static void announce(struct control *c)
@@ -396,6 +406,8 @@ static void announce(struct control *c)
 /* Everything that holds the loop; it ends when all is closed. */
 static void close_control(struct control *c)
 {
+    watchdog_free(c->watchdog);
+    debug_free(c->debug);
     logins_stop(c->logins);
     prober_free(c->prober);
     c->prober = NULL;

@@ -9,6 +9,7 @@
 
 #include "gateway/admin.h"
 #include "gateway/control.h"
+#include "gateway/debug.h"
 #include "gateway/fleet.h"
 #include "gateway/generation.h"
 #include "gateway/listener.h"
@@ -20,6 +21,7 @@
 #include "gateway/status.h"
 #include "gateway/tail.h"
 #include "gateway/tracer.h"
+#include "gateway/watchdog.h"
 #include "gateway/worker.h"
 
 #define SIGNALS 5
@@ -51,6 +53,8 @@ struct control {
     unsigned nworkers;
     struct tracer *tracer;
     struct admin *admin;
+    struct debug *debug;
+    struct watchdog *watchdog;
     bool draining;
     uint64_t drain_until_ns;
 };

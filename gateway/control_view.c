@@ -46,6 +46,7 @@ static bool look_at(struct control *c, struct state_view *view, struct endpoint_
         .cache = c->cache,
         .fleet = c->fleet,
         .tracer = c->tracer,
+        .debug = c->debug,
         .mailbox = c->mailbox,
         .router = c->current.snapshot->router,
         .log = c->log,

@@ -15,6 +15,7 @@
 
 #include "gateway/conf.h"
 #include "lib/clock.h"
+#include "lib/threads.h"
 
 #define MS          UINT64_C(1000000)
 #define TICK_MS     10
@@ -352,7 +353,7 @@ static void *run(void *arg)
 {
     struct fleet *f = arg;
     sigset_t all;
-    sigfillset(&all);
+    threads_signals(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
     pthread_setname_np(pthread_self(), "fleet");
     uv_run(&f->loop, UV_RUN_DEFAULT);

@@ -17,6 +17,7 @@
 #include "lib/clock.h"
 #include "lib/mailbox.h"
 #include "lib/random.h"
+#include "lib/threads.h"
 
 #define MS          UINT64_C(1000000)
 #define WAIT_MAX_MS 1000
@@ -344,7 +345,7 @@ static void *run(void *arg)
 static bool start_thread(struct prober *p)
 {
     sigset_t all, old;
-    sigfillset(&all);
+    threads_signals(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int failed = pthread_create(&p->thread, NULL, run, p);
     pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -17,6 +17,7 @@
  *     GET  /traces/ID                              one of them, by trace or request id
  *     GET  /debug/slow                             those that took longest
  *     GET  /redis                                  the nodes that are shared with other gateways
+ *     GET  /debug/...                              see debug.h
  *
  * With Redis, a purge is of all nodes and gateways. It is answered when it is done: 200 and "complete": true,
  * or 207 and false when a node did not get it (fleet.h).
@@ -44,10 +45,13 @@
 
 struct worker;
 
+struct debug;
+
 /* What comes to the control thread's mailbox, by type. */
 enum state_mail {
     STATE_MAIL_PURGED,  /* a struct fleet_purge, for state_finish_purge */
     STATE_MAIL_BREAKER, /* a struct guard_news, for guards_hear */
+    STATE_MAIL_DEBUG,   /* for debug_finish */
 };
 
 /* What is looked at; everything is lent. */
@@ -61,6 +65,7 @@ struct state_view {
     struct mailbox *mailbox; /* to where its purges come back: see state_finish_purge */
     const struct router *router;
     struct log *log;
+    struct debug *debug;
     struct endpoint_list *const *lists; /* by backend; NULL: no address is known */
     struct worker *const *workers;
     unsigned nworkers;
@@ -77,12 +82,22 @@ struct state_ask {
     const char *backend, *server, *state, *drain, *weight;
     const char *url, *prefix, *tag, *all, *soft;
     const char *slow, *max, *filter;
+    const char *seconds, *format, *hz;
 };
 
 struct state_answer {
-    unsigned status;             /* from 400 on, json is a problem (problem.h) */
-    char *json;                  /* from malloc; NULL: memory is short, or it takes a while */
+    unsigned status;  /* from 400 on, json is a problem (problem.h) */
+    char *json;       /* from malloc; NULL: memory is short, or it takes a while */
+    const char *type; /* NULL: it is JSON, and ends with a NUL; else what it is, of LEN bytes */
+    size_t len;
     struct state_ticket *ticket; /* it takes a while: for state_collect */
+};
+
+/* Somebody waits for an answer. Made with malloc, as the beginning of a struct of one's own. */
+struct state_ticket {
+    bool is_abandoned;
+    struct state_answer answer;                   /* its json is NULL until it is there */
+    void (*give_up)(struct state_ticket *ticket); /* when it is abandoned before that; or NULL */
 };
 
 MUST_USE struct state_answer state_handle(const struct state_view *v, const struct state_ask *ask);
@@ -92,6 +107,9 @@ MUST_USE struct state_answer state_collect(struct state_ticket *ticket);
 
 /* Nobody wants to know any more; takes TICKET. */
 void state_abandon(struct state_ticket *ticket);
+
+/* The answer that TICKET is for, which has one; takes both. */
+void state_finish(struct state_ticket *ticket, struct state_answer answer);
 
 /* A purge of all gateways has come to its end; takes P. */
 void state_finish_purge(struct fleet_purge *p, struct log *log);

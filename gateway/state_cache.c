@@ -64,10 +64,9 @@ static bool is_yes(const char *text)
 }
 
 /* Somebody waits for a purge of all gateways. */
-struct state_ticket {
-    bool is_abandoned;
-    size_t purged; /* in the memory of this gateway */
-    struct state_answer answer;
+struct purge_ticket {
+    struct state_ticket base; /* first */
+    size_t purged;            /* in the memory of this gateway */
 };
 
 struct state_answer state_collect(struct state_ticket *ticket)
@@ -83,14 +82,23 @@ void state_abandon(struct state_ticket *ticket)
     if (ticket->answer.json) {
         free(ticket->answer.json);
         free(ticket);
-    } else {
-        ticket->is_abandoned = true;
+        return;
     }
+    ticket->is_abandoned = true;
+    if (ticket->give_up)
+        ticket->give_up(ticket);
+}
+
+void state_finish(struct state_ticket *ticket, struct state_answer answer)
+{
+    ticket->answer = answer;
+    if (ticket->is_abandoned)
+        state_abandon(ticket);
 }
 
 void state_finish_purge(struct fleet_purge *p, struct log *log)
 {
-    struct state_ticket *t = p->ctx;
+    struct purge_ticket *t = p->ctx;
     const struct fleet_purge_result *r = &p->result;
     cJSON *j = cJSON_CreateObject();
     cJSON_AddNumberToObject(j, "purged", (double)t->purged);
@@ -100,9 +108,7 @@ void state_finish_purge(struct fleet_purge *p, struct log *log)
     cJSON_AddNumberToObject(j, "gateways_late", r->gateways_late);
     if (!r->is_complete)
         log_printf(log, LOG_WARN, "admin: a purge has reached %u of %u Redis nodes", r->nodes_done, r->nodes);
-    t->answer = state_answer_with(r->is_complete ? 200 : 207, j);
-    if (t->is_abandoned)
-        state_abandon(t);
+    state_finish(&t->base, state_answer_with(r->is_complete ? 200 : 207, j));
     free(p);
 }
 
@@ -125,13 +131,13 @@ static struct state_answer purge(const struct state_view *v, const struct purge_
     static const char *const words[] = {"url", "tag", "prefix", "all"};
     size_t n = object_store_purge(v->cache->store, want->kind, want->what, want->soft);
     log_printf(v->log, LOG_INFO, "admin: purged %zu by %s %.200s", n, words[want->kind], text);
-    struct state_ticket *t = v->fleet ? calloc(1, sizeof(*t)) : NULL;
+    struct purge_ticket *t = v->fleet ? calloc(1, sizeof(*t)) : NULL;
     const struct fleet_purge ask = {
         .done = on_purged, .ctx = t, .mailbox = v->mailbox, .kind = want->kind, .soft = want->soft};
     if (t) {
         t->purged = n;
         if (fleet_purge(v->fleet, &ask, want->what))
-            return (struct state_answer){.status = 200, .ticket = t};
+            return (struct state_answer){.status = 200, .ticket = &t->base};
         free(t);
     }
     cJSON *j = cJSON_CreateObject();

@@ -107,8 +107,10 @@ void tracing_identify(struct exchange *x)
     read_context(x, &c, &has_id);
     t->context = c;
     if (!has_id) {
-        struct trace_context new = trace_begin(tracing_draw_id(x), tracing_draw_id(x));
+        struct random *random = &x->worker->random;
+        struct trace_context new = trace_begin(random_next(random), random_next(random));
         t->context.id = new.id;
+        t->context.is_random = new.is_random;
         t->context.parent = 0;
     }
     t->span = tracing_draw_id(x);

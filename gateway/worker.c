@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "gateway/cache_share.h"
 #include "gateway/fleet.h"
@@ -431,6 +432,7 @@ static void *run(void *arg)
     char name[16];
     snprintf(name, sizeof(name), "worker-%u", w->setup.index);
     pthread_setname_np(pthread_self(), name);
+    atomic_store_explicit(&w->tid, gettid(), memory_order_relaxed);
     uv_run(&w->loop, UV_RUN_DEFAULT);
     return NULL;
 }

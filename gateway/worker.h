@@ -87,6 +87,7 @@ struct worker {
     _Atomic bool is_empty;    /* drained: no connection is left */
     _Atomic uint64_t beat_ns; /* when the loop last turned */
     _Atomic uint64_t lag_ns;  /* how late the last tick was */
+    _Atomic pid_t tid;        /* of its thread; 0 before it runs */
     char scratch[WORKER_SCRATCH];
 };
 

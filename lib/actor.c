@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "lib/clock.h"
+#include "lib/threads.h"
 
 #define BATCH 64
 
@@ -100,7 +101,7 @@ static void *run(void *arg)
 static int start_thread(struct actor *a)
 {
     sigset_t all, before;
-    sigfillset(&all);
+    threads_signals(&all);
     int failed = pthread_sigmask(SIG_SETMASK, &all, &before);
     if (failed)
         return failed;

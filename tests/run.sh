@@ -61,6 +61,7 @@ for suite in "$@"; do
         ;;
     protect) run protect/numbers timeout 300 sh tests/protect/run.sh ;;
     metrics) run metrics/prometheus timeout 120 sh tests/metrics/run.sh ;;
+    debug) run debug/pages timeout 300 sh tests/debug/run.sh ;;
     fleet)
         for story in stampede large limits faults coherence ring breaker; do
             run "fleet/$story" timeout 600 sh tests/fleet/run.sh "$story"
