@@ -133,7 +133,10 @@ START_TEST(tells_of_a_loop_that_stands_still)
     for (unsigned round = 1; round <= 2; round++) {
         hold_up(&loops[1], w, 1);
         wait_for_lines("worker 1 has not turned for", round);
-        wait_for_lines("stand_still < loop_run < ", round);
+        wait_for_lines("stand_still < loop_run < ", 2 * round - 1);
+        hold_up(&loops[0], w, 0); /* meanwhile the first one is looked at many times */
+        wait_for_lines("worker 0 has not turned for", round);
+        let_go(&loops[0]);
         let_go(&loops[1]);
         wait_for_lines("worker 1 went on after", round);
     }
@@ -143,7 +146,7 @@ START_TEST(tells_of_a_loop_that_stands_still)
     watchdog_free(w);
     log_free(log);
     ck_assert_uint_ge(count_lines("worker 1 has not turned for"), 2);
-    ck_assert_uint_eq(count_lines("stand_still"), 2); /* once for each */
+    ck_assert_uint_eq(count_lines("stand_still"), 4); /* once for each */
     unlink(path);
 }
 END_TEST
