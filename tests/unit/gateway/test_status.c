@@ -287,7 +287,7 @@ START_TEST(the_process)
     is_number(j, "workers/0/in_flight", 3);
     ck_assert(cJSON_IsFalse(at(j, "workers/0/stalled")));
     is_number(j, "log_dropped", 7);
-    ck_assert_int_eq(cJSON_GetArraySize(at(j, "limits")), LIMIT_TABLES);
+    ck_assert_int_eq(cJSON_GetArraySize(at(j, "limits/tables")), LIMIT_TABLES);
     is_number(j, "cache/objects", 0);
     cJSON_Delete(j);
     metrics_reloaded(w.shared.metrics, false);
