@@ -28,6 +28,7 @@ The gateway listens on http://127.0.0.1:8080. Try:
     curl -d hello http://127.0.0.1:8080/api/orders/   a POST
     curl -N http://127.0.0.1:8080/api/users/events    server-sent events, as they come
     curl -i http://127.0.0.1:8080/nothing             a problem, as JSON
+    http://127.0.0.1:9901/                            the dashboard, in a browser
     curl http://127.0.0.1:9901/metrics                numbers
 
 Ctrl-C stops it.
