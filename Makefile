@@ -11,7 +11,7 @@ REVISION := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 PACKAGES_BUILD := gcc make pkg-config libmicrohttpd-dev libcurl4-openssl-dev libhiredis-dev libcjson-dev libuv1-dev \
                   libconfuse-dev libpcre2-dev libxxhash-dev libzstd-dev libssl-dev libcrypt-dev zlib1g-dev libncurses-dev
 PACKAGES_TEST  := check varnish openssl curl python3 procps redis-server faketime python3-jsonschema tmux \
-                  prometheus python3-prometheus-client
+                  prometheus python3-prometheus-client chromium
 PACKAGES_LINT  := clang-format clang-tidy cppcheck shellcheck
 PACKAGES_BENCH := nginx-light haproxy valgrind strace
 
@@ -39,7 +39,7 @@ UNIT := $(patsubst %.c,$(BUILD)/%,$(UNIT_SRC))
 C_FILES := $(wildcard lib/*.[ch] gateway/*.[ch] tests/unit/*.h tests/unit/*/*.c tests/fuzz/*.c tests/soak/*.c tests/bench/*.c \
              tests/fleet/*.c)
 
-SUITES := unit e2e raw cache redis admin metrics trace debug protect fleet soak
+SUITES := unit e2e raw cache redis admin dashboard metrics trace debug protect fleet soak
 
 .PHONY: help deps deps-test deps-lint deps-bench build run test $(SUITES) asan tsan fuzz bench lint format cover \
         install docker docker-test clean FORCE
@@ -79,7 +79,7 @@ $(BUILD)/revision: FORCE
 FORCE:
 
 # What the binary carries: see gateway/assets.c.
-ASSETS := conf/openapi.json
+ASSETS := conf/openapi.json $(wildcard gateway/dashboard/*)
 $(BUILD)/gateway/assets.o: $(ASSETS)
 
 $(BUILD)/%.o: %.c
@@ -105,7 +105,7 @@ run: build ## start two demo backends and a gateway on 127.0.0.1:8080 (Ctrl-C st
 
 # ---- test ------------------------------------------------------------------------------------------------------------
 
-test: deps-test ## everything: unit, end to end, raw bytes, the cache, Redis, the admin port, metrics, traces, profiles, protection under load, a fleet, a short soak
+test: deps-test ## everything: unit, end to end, raw bytes, the cache, Redis, the admin port, the dashboard, metrics, traces, profiles, protection under load, a fleet, a short soak
 	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/tollgate $(UNIT)
 	@BUILD=$(BUILD) sh tests/run.sh $(SUITES)
 

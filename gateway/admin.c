@@ -67,6 +67,7 @@ struct ask {
     bool is_post;
     const struct admin_query *query;
     struct state_ticket **ticket; /* for an answer that takes a while */
+    enum admin_who who;
 };
 
 /* ---- answers ---- */
@@ -115,9 +116,9 @@ static enum MHD_Result reply_with(struct MHD_Connection *c, const struct state_a
         return MHD_NO;
     const struct admin_field type = {"Content-Type", answer->type};
     if (answer->type)
-        return admin_queue(
-            c, answer->status,
-            MHD_create_response_from_buffer(answer->len, answer->json, MHD_RESPMEM_MUST_FREE), &type);
+        return admin_queue(c, answer->status,
+                           MHD_create_response_from_buffer(answer->len, answer->json, MHD_RESPMEM_MUST_FREE),
+                           &type);
     bool is_problem = answer->status >= 400;
     enum MHD_Result ok = admin_reply(
         c, answer->status, is_problem ? "application/problem+json" : "application/json", answer->json);
@@ -154,6 +155,16 @@ static enum MHD_Result state(struct admin *a, struct MHD_Connection *c, const st
     if (answer.ticket)
         MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)WAIT_S);
     return answer.ticket ? MHD_YES : reply_with(c, &answer);
+}
+
+/* A page need not try what would be refused. */
+static enum MHD_Result access_page(struct admin *a, struct MHD_Connection *c, const struct ask *ask)
+{
+    (void)a;
+    char json[128];
+    snprintf(json, sizeof(json), "{\"who\":\"%s\",\"may_write\":%s}", admin_who_name(ask->who),
+             ask->who == ADMIN_READER ? "false" : "true");
+    return admin_reply(c, 200, "application/json", json);
 }
 
 /* ---- pages that never end ---- */
@@ -224,7 +235,10 @@ static const struct page {
 } pages[] = {
     {"GET", "/healthz", ADMIN_OPEN, "", healthz},
     {"GET", "/readyz", ADMIN_OPEN, "", readyz},
+    {"GET", "/", ADMIN_OPEN, "", asset},
+    {"GET", "/dashboard/{file}", ADMIN_OPEN, "", asset},
     {"GET", "/openapi.json", ADMIN_READ, "", asset},
+    {"GET", "/access", ADMIN_READ, "", access_page},
     {"GET", "/metrics", ADMIN_READ, "", metrics},
     {"GET", "/status", ADMIN_READ, "", status_page},
     {"GET", "/events", ADMIN_READ, "every", events_page},
@@ -350,7 +364,7 @@ static enum MHD_Result answer(struct admin *a, struct MHD_Connection *c, const s
     char text[ADMIN_WHY_MAX];
     struct buf why;
     enum MHD_Result ok;
-    const struct ask ask = {r->path, strcmp(r->method, "POST") == 0, &r->query, &r->ticket};
+    const struct ask ask = {r->path, strcmp(r->method, "POST") == 0, &r->query, &r->ticket, r->act.who};
     buf_init(&why, text, sizeof(text));
     if (!admin_query_parse(&r->query, r->rest, &why) || !admin_query_check(&r->query, page->parameters, &why))
         ok = admin_refuse(c, 400, buf_cstr(&why) ? text : "the query is not understood", NULL);

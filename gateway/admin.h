@@ -1,11 +1,16 @@
 /*
  * admin.h: the admin port.
  *
+ *     GET /               the dashboard: a page that needs no token to be loaded, and asks for it itself
+ *     GET /dashboard/...  what that page is made of
  *     GET /healthz        200 while the process is alive
  *     GET /readyz         200 while it takes requests, 503 while it drains
+ *     GET /access         what the caller may do
  *     GET /metrics        for Prometheus, in the format and coding that the request names: scrape.h
  *     /debug/profile /debug/threads /debug/memory: see debug.h
  *     GET /openapi.json   all of this, for programs (OpenAPI 3.1)
+ *     GET /traces?slow=yes&filter=ID&max=20   the last traces; those that took longest
+ *     GET /traces/ID      one of them, by the trace's id or the request's
  *     /breakers /servers /limits /cache /cache/purge /redis: see state.h
  *
  * The pages are the rows of one table in admin.c, and conf/openapi.json describes each of them: a new page is

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "gateway/conf.h"
+#include "gateway/redis_ring.h"
 #include "lib/clock.h"
 #include "lib/threads.h"
 
@@ -405,6 +406,15 @@ static bool open_loop(struct fleet *f)
            uv_poll_start(&f->mail, UV_READABLE, on_mail) == 0;
 }
 
+static bool count_shares(struct fleet *f)
+{
+    struct hash_ring *ring = redis_ring_new(f->conf);
+    for (size_t i = 0; ring && i < f->nnodes; i++)
+        f->nodes[i].share = hash_ring_share(ring, i);
+    hash_ring_free(ring);
+    return ring != NULL;
+}
+
 static bool init(struct fleet *f)
 {
     f->nodes = calloc(f->nnodes, sizeof(*f->nodes));
@@ -430,7 +440,7 @@ static bool init(struct fleet *f)
     snprintf(f->fingerprint, sizeof(f->fingerprint), "%016llx",
              (unsigned long long)conf_redis_fingerprint(f->conf));
     atomic_init(&f->gateways, 1);
-    return open_loop(f) && open_links(f);
+    return count_shares(f) && open_loop(f) && open_links(f);
 }
 
 struct fleet *fleet_new(const struct fleet_setup *setup, struct err *err)
@@ -542,6 +552,7 @@ void fleet_view_node(const struct fleet *f, size_t i, uint64_t now_ns, struct fl
     uint64_t verified = atomic_load_explicit(&node->verified_ns, memory_order_relaxed);
     *v = (struct fleet_node_view){
         .name = f->conf->nodes[i].name,
+        .share = f->nodes[i].share,
         .is_heard = !fleet_bars((void *)(uintptr_t)f, i),
         .session = fleet_session(f, i),
         .verified_ago_ns = verified > 0 && now_ns > verified ? now_ns - verified : 0,

@@ -143,6 +143,7 @@ void fleet_count_wait(struct fleet *f);
 
 struct fleet_node_view {
     const char *name;
+    double share; /* of the keys, 0 to 1, while all nodes are up */
     bool is_heard;
     uint64_t session;         /* how often it was heard anew */
     uint64_t verified_ago_ns; /* 0: never */

@@ -60,6 +60,7 @@ struct fleet_node {
     struct fleet_look looks[CONF_REDIS_NODES_MAX]; /* by node: has this one missed a purge? */
     size_t looking;
     bool has_missed; /* a purge, as far as is known here */
+    double share;    /* of the keys, while all nodes are up */
     bool is_welcome; /* the subscription is there, and what it has missed was made good */
     unsigned gateways, others;
 

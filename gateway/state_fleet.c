@@ -19,6 +19,7 @@ cJSON *state_redis_json(const struct state_view *v)
         fleet_view_node(v->fleet, i, clock_now_ns(), &n);
         cJSON_AddStringToObject(one, "node", n.name);
         cJSON_AddBoolToObject(one, "up", n.is_heard);
+        cJSON_AddNumberToObject(one, "share", n.share);
         cJSON_AddNumberToObject(one, "sessions", (double)n.session);
         cJSON_AddNumberToObject(one, "verified_ago_s", (double)n.verified_ago_ns / 1e9);
         cJSON_AddItemToArray(nodes, one);

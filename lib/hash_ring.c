@@ -93,6 +93,21 @@ size_t hash_ring_owner(const struct hash_ring *r, uint64_t hash)
     return r->npoints > 0 ? r->points[find(r, hash)].node : SIZE_MAX;
 }
 
+/* A point owns what lies between the one before it and itself; the first one, what lies round the circle's
+ * end. Counted in whole points, so that no share is above 1: whoever owns all of them has gone round to 0. */
+double hash_ring_share(const struct hash_ring *r, size_t node)
+{
+    uint64_t owned = 0;
+    bool has_any = false;
+    for (size_t i = 0; i < r->npoints; i++) {
+        if (r->points[i].node != node)
+            continue;
+        has_any = true;
+        owned += r->points[i].hash - r->points[i > 0 ? i - 1 : r->npoints - 1].hash;
+    }
+    return has_any && owned == 0 ? 1 : (double)owned / 18446744073709551616.0; /* 2^64 */
+}
+
 void hash_ring_walk(const struct hash_ring *r, uint64_t hash, struct hash_ring_walk *w)
 {
     w->at = find(r, hash);

@@ -43,6 +43,9 @@ void hash_ring_free(struct hash_ring *r);
 /* The index of the node that owns HASH; SIZE_MAX when there is none. */
 size_t hash_ring_owner(const struct hash_ring *r, uint64_t hash);
 
+/* The part of the circle that node NODE owns, 0 to 1. Looks at all points. */
+double hash_ring_share(const struct hash_ring *r, size_t node);
+
 /* Owner first, then the nodes that would own HASH if those before were gone. */
 struct hash_ring_walk {
     size_t at;                               /* point to look at next */

@@ -55,6 +55,13 @@ for suite in "$@"; do
             run "admin/$story" timeout 300 sh tests/admin/run.sh "$story"
         done
         ;;
+    dashboard)
+        if command -v chromium >/dev/null; then
+            run dashboard/page timeout 300 python3 -B tests/dashboard/dashboard.py "$BUILD/tollgate"
+        else
+            echo "SKIPPED dashboard/page: there is no chromium here (Debian package chromium)"
+        fi
+        ;;
     trace)
         run trace/receiver timeout 120 python3 -B tests/trace/receiver.py --self-test
         run trace/story timeout 300 python3 -B tests/trace/story.py "$BUILD/tollgate"

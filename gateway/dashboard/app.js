@@ -42,6 +42,7 @@ let stop = new AbortController();
 function feed(status) {
   const is_restart = model.push(status);
   if (is_restart) overview.tell("Gateway: restarted");
+  document.body.classList.remove("waiting");
   for (const part of [overview, backends, routes, stores]) part.show();
   showRights();
 }
@@ -98,8 +99,19 @@ function start() {
   follow(`/events?every=${EVERY}`, { open() {}, take, lost: (error) => lost(error, signal), signal, quiet: QUIET_MS });
 }
 
+/** Learn what the token allows, rather than try. A gateway that does not tell is tried. */
+async function learnRights() {
+  try {
+    mayWrite = (await ask("/access")).may_write !== false;
+  } catch {
+    mayWrite = true;
+  }
+  showRights();
+}
+
 function startAll() {
   start();
+  learnRights();
   log.restart();
   traces.load();
 }
@@ -148,7 +160,6 @@ function wantToken() {
 
 function useToken(text) {
   setToken(text);
-  mayWrite = true;
   $("token-dialog").close();
   startAll();
 }
@@ -191,5 +202,11 @@ function wireControls() {
 wireControls();
 startAll();
 
-// For whoever looks at the page from outside: the same function that the stream calls.
-globalThis.tollgate = { feed, model };
+/** Hear no more of the gateway. */
+function pause() {
+  stop.abort();
+  log.stop.abort();
+}
+
+// For whoever looks at the page from outside: feed is what the stream calls.
+globalThis.tollgate = { feed, model, pause };

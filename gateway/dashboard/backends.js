@@ -84,7 +84,7 @@ class Backend {
       setAttribute(button, "aria-pressed", String(forced === name));
       button.hidden = state === "off";
     }
-    this.#facts(this.panel.model.view?.backends.get(backend.name), breaker);
+    this.#facts(this.panel.model.view.backends.get(backend.name), breaker);
     this.servers.show(backend.servers ?? [], (s) => `${s.server} ${s.name}`);
   }
 

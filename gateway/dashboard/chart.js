@@ -142,9 +142,9 @@ function drawGrid(c, box, { max, format, seconds }) {
   }
   c.textBaseline = "alphabetic";
   for (const part of [1, 0.5, 0]) {
-    const minutes = (seconds * part) / 60;
+    const ago = seconds * part;
     c.textAlign = part === 1 ? "left" : part === 0 ? "right" : "center";
-    c.fillText(part ? `−${minutes} min` : "now", box.right - part * (box.right - box.left), box.bottom + 14);
+    c.fillText(!part ? "now" : ago < 60 ? `−${ago} s` : `−${ago / 60} min`, box.right - part * (box.right - box.left), box.bottom + 14);
   }
 }
 
@@ -263,7 +263,7 @@ export function ringOfShares(canvas, parts) {
   drawings.add(() => {
     const { c, width, height } = begin(canvas);
     const r = Math.min(width, height) / 2 - 8;
-    const all = parts();
+    const all = parts().filter((part) => part.share > 0); // a gateway that does not tell shares has no ring
     let from = -Math.PI / 2;
     for (const part of all) {
       const to = from + part.share * 2 * Math.PI;

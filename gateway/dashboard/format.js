@@ -15,13 +15,14 @@ export function count(n) {
   return size >= 100 ? n.toFixed(0) : size >= 1 ? n.toFixed(1) : n.toFixed(2);
 }
 
-/** Seconds as a duration of a request: 0.42 ms, 12.3 ms, 1.20 s. */
+/** Seconds as a duration of a request: 8 µs, 0.42 ms, 12.3 ms, 1.20 s. */
 export function latency(s) {
   if (!Number.isFinite(s)) return NONE;
   const ms = s * 1000;
   if (ms >= 10000) return (ms / 1000).toFixed(1) + " s";
   if (ms >= 1000) return (ms / 1000).toFixed(2) + " s";
   if (ms >= 100) return ms.toFixed(0) + " ms";
+  if (ms < 0.1) return (ms * 1000).toFixed(0) + " µs";
   return ms.toFixed(ms >= 10 ? 1 : 2) + " ms";
 }
 

@@ -93,7 +93,7 @@ function hitsOf(cache) {
 
 /** What happened between two statuses of one process. */
 function between(now, before) {
-  const seconds = now.now - before.now;
+  const seconds = now === before ? NaN : now.now - before.now;
   const bounds = now.latency_bounds ?? [];
   const old = byName(before.routes);
   const all = { requests: {}, cache: {}, latency: [], limited: 0 };
@@ -130,7 +130,7 @@ export class Model {
     this.window = []; // statuses of this process, oldest first
     this.restarts = 0; // seen by this page
     this.restartedAt = NaN; // Unix time
-    this.view = null; // see #look
+    this.view = null; // rates over the last seconds, unknown until there are two statuses; see #look
     this.ring = new Ring([
       "t", ...CLASSES, "rate", "errors", "p50", "p95", "p99", "in_flight", "connections", "overhead", "cpu",
       "memory", "hits", "restart",
@@ -156,9 +156,7 @@ export class Model {
     return is_new;
   }
 
-  /** Rates over the last seconds; null until there are two statuses. */
   #look() {
-    if (this.window.length < 2) return null;
     const now = this.status;
     const before = this.window[0];
     const view = between(now, before);
@@ -222,7 +220,7 @@ export class Model {
     for (const w of s.workers ?? []) if (w.stalled) tell("bad", `Worker ${w.index} has stalled`, "workers");
     for (const node of s.redis?.nodes ?? []) if (!node.up) tell("bad", `Redis ${node.node} is down`, "redis");
     if (s.redis?.same_nodes === false) tell("bad", "A gateway runs with other Redis nodes", "redis");
-    if (this.view) rateProblems(this.view, tell);
+    rateProblems(this.view, tell);
     return found.sort((a, b) => (a.level === b.level ? 0 : a.level === "bad" ? -1 : 1));
   }
 }

@@ -11,13 +11,13 @@ const PROBLEMS_MAX = 20;
  *  that stand before it}. */
 const TILES = [
   { key: "rate", label: "Requests", tone: "c2", value: (r) => [count(r.last("rate")), "/s"],
-    note: (m) => m.view && `${count(m.view.all.limited / m.view.seconds)}/s limited` },
+    note: (m) => `${count(m.view.all.limited / m.view.seconds)}/s limited` },
   { key: "errors", label: "Errors", tone: "c5", value: (r) => split(percent(r.last("errors"))),
-    note: (m) => m.view && `${count((m.view.all.requests["4xx"] ?? 0) / m.view.seconds)}/s are 4xx` },
+    note: (m) => `${count((m.view.all.requests["4xx"] ?? 0) / m.view.seconds)}/s are 4xx` },
   { key: "p99", label: "Latency", tone: "p99", more: ["p50", "p95"], value: (r) => split(latency(r.last("p99"))),
-    note: (m) => m.view && `over the last ${m.view.seconds.toFixed(0)} s` },
+    note: (m) => m.view.seconds > 0 && `over the last ${m.view.seconds.toFixed(0)} s` },
   { key: "overhead", label: "Overhead p99", tone: "p95", value: (r) => split(latency(r.last("overhead"))),
-    note: () => "of the gateway itself" },
+    note: () => "without backends" },
   { key: "in_flight", label: "In flight", tone: "p50", value: (r) => [count(r.last("in_flight")), ""],
     note: (m) => m.status?.upstream && `${count(m.status.upstream.open)} to backends` },
   { key: "connections", label: "Connections", tone: "p50", value: (r) => [count(r.last("connections")), ""],
@@ -144,8 +144,8 @@ export class Overview {
     const { status, view } = this.model;
     const all = Object.entries(status.errors ?? {})
       .filter(([, total]) => total > 0)
-      .map(([name, total]) => ({ name, total, rate: view ? (view.errors[name] ?? 0) / view.seconds : 0 }))
-      .sort((a, b) => b.rate - a.rate || b.total - a.total || (a.name < b.name ? -1 : 1));
+      .map(([name, total]) => ({ name, total, rate: (view.errors[name] ?? 0) / view.seconds }))
+      .sort((a, b) => (b.rate || 0) - (a.rate || 0) || b.total - a.total || (a.name < b.name ? -1 : 1));
     this.errors.show(all, (e) => e.name);
     $("errors-none").hidden = all.length > 0;
   }
@@ -166,8 +166,8 @@ export class Overview {
 
   tell(text) {
     const list = $("changes");
+    if ($("changes-none")) $("changes-none").remove();
     list.prepend(el("li", {}, el("time", {}, clock(Date.now() / 1000)), el("span", {}, text)));
     while (list.childElementCount > CHANGES_MAX) list.lastElementChild.remove();
-    $("changes-none").hidden = true;
   }
 }

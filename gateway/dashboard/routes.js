@@ -59,7 +59,7 @@ export class Routes {
   }
 
   show() {
-    if (!this.model.view) return;
+    if (!this.model.view) return; // the filter was typed into before anything was there
     const wanted = $("routes-filter").value.trim().toLowerCase();
     const all = this.model.view.routes.filter((r) => r.name !== "none" || r.total > 0);
     const some = all.filter((r) => r.name.toLowerCase().includes(wanted)).sort((a, b) => this.#compare(a, b));

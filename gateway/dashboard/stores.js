@@ -30,7 +30,7 @@ class Limits {
       tables.map((t) => [TABLES[t.fills_within] ?? t.fills_within, count(t.clients), count(t.clients_in_debt), count(t.evicted)]),
       (t) => t[0],
     );
-    this.refused.show(refused.slice(0, 20).map((r) => [r.key, r.route ?? "", count(r.count)]), (r) => `${r[0]}\n${r[1]}`);
+    this.refused.show(refused.slice(0, 20).map((r) => [r.kind ? `${r.kind} ${r.key}` : r.key, r.route ?? "", count(r.count)]), (r) => `${r[0]}\n${r[1]}`);
     $("refused-none").hidden = refused.length > 0;
   }
 }
@@ -62,7 +62,8 @@ class Cache {
     if (!c) return;
     put($("cache-hits"), percent(this.model.ring.last("hits")));
     $("cache-bar").style.width = `${c.size ? Math.min(100, (c.used / c.size) * 100) : 0}%`;
-    this.#fact("Memory", `${bytes(c.used)} of ${bytes(c.size)}`);
+    this.#fact("Used", bytes(c.used));
+    this.#fact("Room", bytes(c.size));
     this.#fact("Objects", count(c.objects));
     this.#fact("Evicted", count(c.evicted));
     this.#fact("No room", count(c.refused));
@@ -119,7 +120,7 @@ class Redis {
 
   show(status) {
     const nodes = status.redis?.nodes ?? [];
-    this.parts = nodes.map((n, i) => ({ ...n, share: n.share ?? 1 / nodes.length, tone: TONES[i % TONES.length], is_up: n.up }));
+    this.parts = nodes.map((n, i) => ({ ...n, share: n.share ?? NaN, tone: TONES[i % TONES.length], is_up: n.up }));
     this.rows.show(this.parts, (n) => n.node);
     $("redis-none").hidden = nodes.length > 0;
     $("redis-ring").parentElement.hidden = nodes.length === 0;

@@ -7,10 +7,11 @@ import { ask } from "/dashboard/wire.js";
 
 const LIST_MAX = 50;
 const EVERY_MS = 5000;
+const WHOLES = ["forward", "try"]; // steps whose time is that of others inside them
 
 /** The steps that took longest, as words. */
 function longest(steps) {
-  const all = Object.entries(steps ?? {}).sort((a, b) => b[1] - a[1]);
+  const all = Object.entries(steps ?? {}).filter(([name]) => !WHOLES.includes(name)).sort((a, b) => b[1] - a[1]);
   return all.slice(0, 3).map(([name, ms]) => `${name} ${latency(ms / 1000)}`).join(" · ");
 }
 
@@ -96,7 +97,7 @@ function ordered(spans) {
 function showFacts(list, facts) {
   list.replaceChildren(
     ...Object.entries(facts)
-      .filter(([, v]) => v !== null && v !== undefined && typeof v !== "object")
+      .filter(([, v]) => v !== null && v !== undefined && v !== "" && typeof v !== "object")
       .map(([k, v]) => el("div", {}, el("dt", {}, k.replaceAll("_", " ")), el("dd", { class: "mono" }, String(v)))),
   );
 }

@@ -1,6 +1,6 @@
 """A real Chromium, driven over its debugging protocol.
 
-    with Browser() as browser:
+    with Tabs() as browser:
         page = browser.open("http://127.0.0.1:9901/", width=1280, height=900)
         page.wait("document.title.includes('Tollgate')", "the page is there")
         page.click("#theme")
@@ -8,9 +8,10 @@
 
 What the page writes to its console as a warning or an error, exceptions that nobody caught, and violations of its
 content security policy are collected in page.problems. Every wait has a deadline. The browser has an empty profile, talks to nobody but loopback,
-and is gone when the block is.
+and ends with the process; what pages store is forgotten at the end of each block.
 """
 
+import atexit
 import base64
 import hashlib
 import itertools
@@ -25,7 +26,7 @@ import sys
 import tempfile
 import threading
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fleet"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fleet"))
 
 from harness import WAIT, Process, wait_for  # noqa: E402
 
@@ -133,15 +134,7 @@ class Browser(Process):
         assert "error" not in answer, "%s: %s" % (method, answer.get("error"))
         return answer["result"]
 
-    def open(self, url, width=1280, height=900, dark=False):
-        target = self.command("Target.createTarget", url="about:blank")["targetId"]
-        session = self.command("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        return Page(self, session, target, (url, width, height, dark))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
+    def close(self):
         self.command("Browser.close")
         try:
             self.process.wait(timeout=WAIT)
@@ -152,10 +145,37 @@ class Browser(Process):
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+_browsers = []  # the one that there is, once it is wanted
+
+
+def _browser():
+    if not _browsers:
+        _browsers.append(Browser())
+        atexit.register(_browsers[0].close)
+    return _browsers[0]
+
+
+class Tabs:
+    """Pages that share what they store with no others; they are gone at the end."""
+
+    def __enter__(self):
+        self.browser = _browser()
+        self.context = self.browser.command("Target.createBrowserContext")["browserContextId"]
+        return self
+
+    def open(self, url, width=1280, height=900, dark=False):
+        target = self.browser.command("Target.createTarget", url="about:blank", browserContextId=self.context)["targetId"]
+        session = self.browser.command("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        return Page(self.browser, session, (url, width, height, dark))
+
+    def __exit__(self, kind, error, trace):
+        self.browser.command("Target.disposeBrowserContext", browserContextId=self.context)
+
+
 class Page:
-    def __init__(self, browser, session, target, view):
+    def __init__(self, browser, session, view):
         url, width, height, dark = view
-        self.browser, self.session, self.target, self.problems = browser, session, target, []
+        self.browser, self.session, self.problems = browser, session, []
         browser.pages[session] = self
         for domain in ("Page", "Runtime", "Log", "Network", "HeapProfiler"):
             self.command(domain + ".enable")
@@ -196,7 +216,8 @@ class Page:
         try:
             return wait_for(lambda: part in (self.text(selector) or ""), "", deadline)
         except AssertionError:
-            raise AssertionError("%r is not in %s: %r" % (part, selector, self.text(selector))) from None
+            said = self.run(f"document.querySelector({json.dumps(selector)})?.textContent")
+            raise AssertionError("%r is not in %s: %r" % (part, selector, said)) from None
 
     def click(self, selector):
         """With the mouse, in its middle, after it was scrolled to; it has to be what is seen there."""
@@ -246,6 +267,3 @@ class Page:
             self.command("HeapProfiler.collectGarbage")
         usage = self.command("Runtime.getHeapUsage")
         return usage["usedSize"], self.run("document.querySelectorAll('*').length")
-
-    def close(self):
-        self.browser.command("Target.closeTarget", targetId=self.target)

@@ -1,6 +1,7 @@
 /* test_assets.c: the files that the binary carries. */
 #include "gateway/assets.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/unit/unit.h"
@@ -35,9 +36,33 @@ START_TEST(other_bytes_have_another_tag)
 }
 END_TEST
 
+/* Whatever the page and its modules name is there, with a type that a browser takes. */
+START_TEST(the_dashboard_is_whole)
+{
+    static const char *const scripts[] = {"/dashboard/app.js", "/dashboard/overview.js"};
+    const struct asset *page = asset_find("/"), *style = asset_find("/dashboard/style.css");
+    ck_assert_ptr_nonnull(page);
+    ck_assert_str_eq(page->type, "text/html; charset=utf-8");
+    ck_assert_ptr_nonnull(style);
+    ck_assert_str_eq(style->type, "text/css; charset=utf-8");
+    for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
+        const struct asset *a = asset_find(scripts[i]);
+        ck_assert_ptr_nonnull(a);
+        for (const char *p = a->bytes; (p = strstr(p, "from \"/")); p++) {
+            const char *begin = p + sizeof("from \"") - 1, *end = strchr(begin, '"');
+            char name[64];
+            ck_assert_uint_lt((size_t)(end - begin), sizeof(name));
+            snprintf(name, sizeof(name), "%.*s", (int)(end - begin), begin);
+            const struct asset *module = asset_find(name);
+            ck_assert_msg(module != NULL, "%s is missing", name);
+            ck_assert_str_eq(module->type, "text/javascript; charset=utf-8");
+        }
+    }
+}
+END_TEST
+
 START_TEST(there_is_nothing_else)
 {
-    ck_assert_ptr_null(asset_find("/"));
     ck_assert_ptr_null(asset_find(""));
     ck_assert_ptr_null(asset_find("/openapi.jso"));
     ck_assert_ptr_null(asset_find("/../conf/openapi.json"));
@@ -50,6 +75,7 @@ static Suite *assets_suite(void)
     TCase *t = tcase_create("assets");
     tcase_add_test(t, a_file_is_there_as_it_is);
     tcase_add_test(t, other_bytes_have_another_tag);
+    tcase_add_test(t, the_dashboard_is_whole);
     tcase_add_test(t, there_is_nothing_else);
     suite_add_tcase(s, t);
     return s;

@@ -161,6 +161,33 @@ START_TEST(equal_nodes_get_equal_shares)
 }
 END_TEST
 
+/* What is counted by arcs is what keys meet, and all of it together is the circle. */
+START_TEST(shares_are_those_of_keys)
+{
+    struct set s;
+    double sum = 0;
+    make_set(&s, NODES);
+    struct hash_ring *r = ring_of(s.nodes, NODES);
+    for (size_t i = 0; i < NODES; i++) {
+        double part = hash_ring_share(r, i), seen = share(r, i);
+        ck_assert_msg(part > seen * 0.95 && part < seen * 1.05, "node %zu: %.4f and %.4f", i, part, seen);
+        sum += part;
+    }
+    ck_assert(sum > 0.999999 && sum < 1.000001);
+    hash_ring_free(r);
+}
+END_TEST
+
+START_TEST(one_node_has_all_shares)
+{
+    struct set s;
+    make_set(&s, 1);
+    struct hash_ring *r = ring_of(s.nodes, 1);
+    ck_assert_double_eq(hash_ring_share(r, 0), 1);
+    hash_ring_free(r);
+}
+END_TEST
+
 START_TEST(shares_follow_weights)
 {
     static const unsigned weights[] = {1, 2, 4, 8};
@@ -371,6 +398,8 @@ static Suite *make_suite(void)
     tcase_add_test(t, the_lightest_keeps_a_point);
     tcase_add_test(t, equal_nodes_get_equal_shares);
     tcase_add_test(t, shares_follow_weights);
+    tcase_add_test(t, shares_are_those_of_keys);
+    tcase_add_test(t, one_node_has_all_shares);
     tcase_add_test(t, the_order_of_nodes_does_not_matter);
     tcase_add_test(t, places_are_the_same_in_every_version);
     tcase_add_test(t, a_new_node_gets_its_share_and_moves_nothing_else);
