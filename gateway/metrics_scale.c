@@ -3,9 +3,9 @@
  *
  * A request to a cache ends within 100 us, one to a backend of the same rack within 1 ms, one to a busy
  * backend in some 100 ms: so the bounds go from 100 us to a minute, three for each power of ten, and a
- * quantile that is read off them is off by a factor of 2.5 at most. The overhead is the gateway's own work: some 10 us, and what is above 10 ms
- * is a queue. What is counted inside (lib/histogram.h) is finer than both, four for each power of two, so
- * that other bounds can be chosen here without touching what counts.
+ * quantile that is read off them is off by a factor of 2.5 at most. The overhead is the gateway's own work:
+ * some 10 us, and what is above 10 ms is a queue. What is counted inside (lib/histogram.h) is finer than
+ * both, four for each power of two, so that other bounds can be chosen here without touching what counts.
  *
  * They are written as OpenMetrics wants the numbers of `le`, in both formats: `le="1"` and `le="1.0"` would
  * be two series to Prometheus, and a quantile over a change of format would be wrong.
