@@ -201,6 +201,7 @@ static void end_orphan(struct exchange *x)
     if (x->orphan_next)
         x->orphan_next->orphan_prev = x->orphan_prev;
     undo_steps(x, false, true);
+    tracing_finish_orphan(x);
     release(x);
 }
 
@@ -234,7 +235,7 @@ void exchange_end(struct exchange *x, bool complete)
     bool goes_on = cache_goes_on(x) && cache_own_request(x);
     undo_steps(x, true, !goes_on);
     complete_record(x, complete);
-    tracing_finish(x);
+    tracing_finish(x, goes_on);
     worker_record(x->worker, &x->record, x->use->snapshot->conf);
     if (goes_on)
         adopt(x);

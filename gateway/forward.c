@@ -262,8 +262,8 @@ static void note_try(struct exchange *x, struct endpoint *e)
 {
     struct forward *f = &x->forward;
     note_endpoint(x, e);
-    tracing_try(x, e);
     x->record.upstream_begin_ns = clock_now_ns();
+    tracing_try(x, e);
     x->record.upstream_connected_ns = x->record.upstream_first_byte_ns = 0;
     x->record.upstream_status = 0;
     if (x->record.upstream_tried_ns == 0)

@@ -219,6 +219,7 @@ struct span *tracing_wait(struct exchange *x, const char *what)
 void tracing_try(struct exchange *x, const struct endpoint *e)
 {
     x->tracing.try_span = tracing_draw_id(x);
+    x->tracing.try_begin_ns = x->record.upstream_begin_ns;
     x->tracing.try_is_tls = e->tls;
 }
 
@@ -263,10 +264,10 @@ void tracing_try_failed(struct exchange *x)
     t->try_span = 0;
     s->kind = SPAN_CLIENT;
     s->failed = true;
-    s->begin_ns = r->upstream_begin_ns;
+    s->begin_ns = t->try_begin_ns;
     span_end(s, now > s->begin_ns ? now : s->begin_ns);
     span_set_text(s, &x->arena, "http.request.method", r->method);
-    set_text(x, s, "server.address", tracing_host(r->upstream_addr, &port));
+    set_text(x, s, "server.address", tracing_host(slice_of(x->forward.addr), &port));
     if (port > 0)
         span_set_number(s, &x->arena, "server.port", (int64_t)port);
     if (r->upstream_status > 0)

@@ -37,11 +37,13 @@ struct tracing {
     struct slice state;           /* tracestate that goes on; empty: none */
     uint64_t span;                /* id of the request's own */
     uint64_t try_span; /* id of the try under way, who asks the backend; 0: none, or it was told of */
-    bool is_on;        /* contexts are ours to write */
+    uint64_t try_begin_ns;
+    bool is_on; /* contexts are ours to write */
     bool try_is_tls;
     struct span_list spans;
-    struct span *step; /* it is at; NULL: none that is told of */
-    struct span *wait; /* what it waits for; NULL: nothing */
+    struct span *step;          /* it is at; NULL: none that is told of */
+    struct span *wait;          /* what it waits for; NULL: nothing */
+    struct tracing_block *held; /* the trace, while the exchange goes on without its client */
 };
 
 /* The worker's part: what bounds the traces that are kept for another reason than sampling. */
@@ -78,7 +80,9 @@ uint64_t tracing_draw_id(const struct exchange *x);
 /* The host of an address as endpoints have it; *PORT: 0 when it has none. */
 struct slice tracing_host(struct slice addr, uint64_t *port);
 
-/* The record is complete: keep the trace, or not. */
-void tracing_finish(struct exchange *x);
+/* The record is complete: keep the trace, or not. GOES_ON: the exchange has no client any more and goes on
+ * for the cache; then its trace waits for tracing_finish_orphan. */
+void tracing_finish(struct exchange *x, bool goes_on);
+void tracing_finish_orphan(struct exchange *x);
 
 #endif

@@ -60,13 +60,14 @@ static void begin_second(struct tracing_tail *tail, uint64_t now_ns)
 
 /* ---- the block ---- */
 
-struct block {
+struct tracing_block {
     struct trace *trace;
+    uint64_t last_step; /* id of the span of the step that asks the backend */
     struct span_attribute *attributes, *attributes_end;
     char *text, *text_end;
 };
 
-static struct slice keep(struct block *b, struct slice s)
+static struct slice keep(struct tracing_block *b, struct slice s)
 {
     size_t len = s.len < TEXT_MAX ? s.len : TEXT_MAX;
     if (len == 0 || len > (size_t)(b->text_end - b->text))
@@ -76,7 +77,7 @@ static struct slice keep(struct block *b, struct slice s)
     return (struct slice){b->text - len, len};
 }
 
-static struct span_attribute *attribute(struct block *b, struct span *s, const char *name)
+static struct span_attribute *attribute(struct tracing_block *b, struct span *s, const char *name)
 {
     if (b->attributes == b->attributes_end)
         return NULL;
@@ -88,14 +89,14 @@ static struct span_attribute *attribute(struct block *b, struct span *s, const c
     return a;
 }
 
-static void add_text(struct block *b, struct span *s, const char *name, struct slice text)
+static void add_text(struct tracing_block *b, struct span *s, const char *name, struct slice text)
 {
     struct span_attribute *a = text.len > 0 ? attribute(b, s, name) : NULL;
     if (a)
         a->text = keep(b, text);
 }
 
-static void add_number(struct block *b, struct span *s, const char *name, uint64_t number)
+static void add_number(struct tracing_block *b, struct span *s, const char *name, uint64_t number)
 {
     struct span_attribute *a = attribute(b, s, name);
     if (a)
@@ -121,7 +122,7 @@ static size_t text_bound(const struct exchange *x, size_t *nattributes)
     return n;
 }
 
-static bool block_new(struct block *b, const struct exchange *x)
+static bool block_new(struct tracing_block *b, const struct exchange *x)
 {
     size_t nspans = x->tracing.spans.n + REQUEST_SPANS, nattributes = MADE_ATTRIBUTES;
     size_t text = text_bound(x, &nattributes);
@@ -136,7 +137,7 @@ static bool block_new(struct block *b, const struct exchange *x)
     return true;
 }
 
-static struct span *next_span(struct block *b)
+static struct span *next_span(struct tracing_block *b)
 {
     return &b->trace->spans[b->trace->nspans++];
 }
@@ -149,7 +150,7 @@ static struct slice route_of(const struct exchange *x)
     return route ? slice_of(route->path ? route->path : route->name) : (struct slice){"", 0};
 }
 
-static void name_request(struct block *b, const struct exchange *x)
+static void name_request(struct tracing_block *b, const struct exchange *x)
 {
     char space[256];
     struct buf name;
@@ -163,7 +164,7 @@ static void name_request(struct block *b, const struct exchange *x)
     b->trace->name = keep(b, buf_slice(&name));
 }
 
-static void add_query(struct block *b, struct span *s, const struct exchange *x)
+static void add_query(struct tracing_block *b, struct span *s, const struct exchange *x)
 {
     char space[TEXT_MAX * ACCESSLOG_GROWTH];
     struct slice query = {x->record.query.p, cut(x->record.query)};
@@ -171,7 +172,7 @@ static void add_query(struct block *b, struct span *s, const struct exchange *x)
         add_text(b, s, "url.query", accesslog_query(query, &exchange_conf(x)->log, space));
 }
 
-static void describe_answer(struct block *b, struct span *s, const struct exchange *x)
+static void describe_answer(struct tracing_block *b, struct span *s, const struct exchange *x)
 {
     const struct record *r = &x->record;
     const char *cache = cache_status_name(r->cache);
@@ -187,7 +188,7 @@ static void describe_answer(struct block *b, struct span *s, const struct exchan
         add_number(b, s, "tollgate.retries", r->retries);
 }
 
-static void describe_request(struct block *b, struct span *s, const struct exchange *x)
+static void describe_request(struct tracing_block *b, struct span *s, const struct exchange *x)
 {
     const struct record *r = &x->record;
     char ip[IP_TEXT_MAX];
@@ -205,7 +206,7 @@ static void describe_request(struct block *b, struct span *s, const struct excha
     describe_answer(b, s, x);
 }
 
-static void add_request(struct block *b, const struct exchange *x)
+static void add_request(struct tracing_block *b, const struct exchange *x)
 {
     struct span *s = next_span(b);
     s->id = x->tracing.span;
@@ -219,7 +220,7 @@ static void add_request(struct block *b, const struct exchange *x)
 }
 
 /* The causes of its error, the outermost first. */
-static void add_events(struct block *b, const struct exchange *x)
+static void add_events(struct tracing_block *b, const struct exchange *x)
 {
     const struct err *e = x->record.err;
     struct trace *t = b->trace;
@@ -233,7 +234,7 @@ static void add_events(struct block *b, const struct exchange *x)
 /* ---- the last try ---- */
 
 /* What happened during the try. */
-static void add_part(struct block *b, const struct exchange *x, const char *name, uint64_t from_ns,
+static void add_part(struct tracing_block *b, const struct exchange *x, const char *name, uint64_t from_ns,
                      uint64_t to_ns)
 {
     if (from_ns == 0 || to_ns <= from_ns)
@@ -246,7 +247,7 @@ static void add_part(struct block *b, const struct exchange *x, const char *name
                                   .end_ns = to_ns};
 }
 
-static void add_address(struct block *b, struct span *s, struct slice addr)
+static void add_address(struct tracing_block *b, struct span *s, struct slice addr)
 {
     uint64_t port;
     add_text(b, s, "server.address", tracing_host(addr, &port));
@@ -265,7 +266,7 @@ static struct slice sent_target(struct slice head)
     return (struct slice){rest.p, end ? (size_t)(end - rest.p) : 0};
 }
 
-static void add_url(struct block *b, struct span *s, const struct exchange *x)
+static void add_url(struct tracing_block *b, struct span *s, const struct exchange *x)
 {
     char space[TEXT_MAX * ACCESSLOG_GROWTH], text[TEXT_MAX];
     struct buf url;
@@ -274,28 +275,31 @@ static void add_url(struct block *b, struct span *s, const struct exchange *x)
         return;
     buf_init(&url, text, sizeof(text));
     buf_add(&url, x->tracing.try_is_tls ? SLICE("https://") : SLICE("http://"));
-    buf_add(&url, x->record.upstream_addr);
+    buf_add(&url, slice_of(x->forward.addr));
     buf_add(&url, accesslog_url(target, &exchange_conf(x)->log, space));
     if (!url.failed)
         add_text(b, s, "url.full", buf_slice(&url));
 }
 
-static void add_try(struct block *b, const struct exchange *x, uint64_t parent)
+/* END_NS: when what is not over yet is given up. */
+static void add_try(struct tracing_block *b, const struct exchange *x, uint64_t end_ns)
 {
     const struct record *r = &x->record;
-    uint64_t end = r->upstream_end_ns > r->upstream_begin_ns ? r->upstream_end_ns : r->end_ns;
-    if (r->upstream_begin_ns == 0 || x->tracing.try_span == 0)
+    uint64_t begin = x->tracing.try_begin_ns;
+    if (begin == 0 || x->tracing.try_span == 0)
         return;
+    if (r->upstream_end_ns > begin)
+        end_ns = r->upstream_end_ns;
     struct span *s = next_span(b);
     *s = (struct span){.name = "try",
                        .id = x->tracing.try_span,
-                       .parent = parent,
+                       .parent = b->last_step,
                        .kind = SPAN_CLIENT,
-                       .begin_ns = r->upstream_begin_ns,
-                       .end_ns = end,
+                       .begin_ns = begin,
+                       .end_ns = end_ns,
                        .failed = r->upstream_status == 0 || r->upstream_status >= 400};
-    add_text(b, s, "http.request.method", r->method);
-    add_address(b, s, r->upstream_addr);
+    add_text(b, s, "http.request.method", b->trace->method);
+    add_address(b, s, slice_of(x->forward.addr));
     add_url(b, s, x);
     if (r->upstream_status > 0)
         add_number(b, s, "http.response.status_code", r->upstream_status);
@@ -304,17 +308,17 @@ static void add_try(struct block *b, const struct exchange *x, uint64_t parent)
     if (r->retries > 0)
         add_number(b, s, "http.request.resend_count", r->retries);
     if (!r->upstream_reused)
-        add_part(b, x, "connect", r->upstream_begin_ns, r->upstream_connected_ns);
+        add_part(b, x, "connect", begin, r->upstream_connected_ns);
     add_part(b, x, "wait for answer", r->upstream_connected_ns, r->upstream_first_byte_ns);
-    add_part(b, x, "stream", r->upstream_first_byte_ns, end);
+    add_part(b, x, "stream", r->upstream_first_byte_ns, end_ns);
 }
 
 /* ---- all of it ---- */
 
-/* The list's spans; the id of the last step among them, which asked the backend if that was asked. */
-static uint64_t add_list(struct block *b, const struct exchange *x)
+/* The list's spans; the last step among them has asked the backend, if that was asked. */
+static void add_list(struct tracing_block *b, const struct exchange *x)
 {
-    uint64_t last_step = x->tracing.span;
+    b->last_step = x->tracing.span;
     for (const struct span *from = x->tracing.spans.first; from; from = from->next) {
         struct span *s = next_span(b);
         *s = *from;
@@ -329,9 +333,8 @@ static uint64_t add_list(struct block *b, const struct exchange *x)
                 add_number(b, s, from->attributes[i].name, (uint64_t)from->attributes[i].number);
         }
         if (s->parent == x->tracing.span && s->kind == SPAN_INTERNAL)
-            last_step = s->id;
+            b->last_step = s->id;
     }
-    return last_step;
 }
 
 static void free_trace(struct message *m)
@@ -339,50 +342,68 @@ static void free_trace(struct message *m)
     free(m);
 }
 
-static struct trace *build(const struct exchange *x)
+/* All but the last try. False: memory is short. */
+static bool build(struct tracing_block *b, const struct exchange *x)
 {
     const struct record *r = &x->record;
-    struct block b;
-    if (!block_new(&b, x))
-        return NULL;
-    struct trace *t = b.trace;
+    if (!block_new(b, x))
+        return false;
+    struct trace *t = b->trace;
     t->base.free = free_trace;
     t->id = x->tracing.context.id;
     t->remote_parent = x->tracing.context.parent;
-    t->state = keep(&b, x->tracing.state);
+    t->state = keep(b, x->tracing.state);
     t->is_sampled = r->is_sampled;
     t->is_error = has_failed(r);
     t->begin_wall_us = r->wall_us;
     t->status = r->status;
-    t->request_id = keep(&b, r->request_id);
-    t->method = keep(&b, r->method);
-    t->path = keep(&b, r->path);
-    t->route = keep(&b, r->route);
+    t->request_id = keep(b, r->request_id);
+    t->method = keep(b, r->method);
+    t->path = keep(b, r->path);
+    t->route = keep(b, r->route);
     t->reason = r->reason != REASON_NONE ? slice_of(reason_info(r->reason)->name) : (struct slice){"", 0};
     t->dropped_spans = x->tracing.spans.dropped;
-    name_request(&b, x);
-    add_request(&b, x);
-    add_events(&b, x);
-    add_try(&b, x, add_list(&b, x));
-    return t;
+    name_request(b, x);
+    add_request(b, x);
+    add_events(b, x);
+    add_list(b, x);
+    return true;
 }
 
-void tracing_finish(struct exchange *x)
+/* Whether the trace is kept, and how far it goes. */
+static bool decide(struct exchange *x, bool *is_local)
 {
-    struct worker *w = x->worker;
-    struct tracing_tail *tail = &w->trace_tail;
+    struct tracing_tail *tail = &x->worker->trace_tail;
     const struct record *r = &x->record;
     uint64_t took = record_total_ns(r), slow = exchange_conf(x)->tracing.slow_ms * MS;
-    if (!w->setup.tracer || x->tracing.span == 0)
-        return;
     begin_second(tail, r->end_ns);
     bool is_slowest_now = is_slowest(tail, took);
     bool is_tail = !r->is_sampled && (has_failed(r) || (slow > 0 && took >= slow)) && has_room(tail);
-    if (!r->is_sampled && !is_tail && !is_slowest_now)
+    *is_local = !x->tracing.is_on || (!r->is_sampled && !is_tail);
+    return r->is_sampled || is_tail || is_slowest_now;
+}
+
+void tracing_finish(struct exchange *x, bool goes_on)
+{
+    struct tracing_block b;
+    bool is_local;
+    if (!x->worker->setup.tracer || x->tracing.span == 0 || !decide(x, &is_local) || !build(&b, x))
         return;
-    struct trace *t = build(x);
-    if (!t)
+    b.trace->is_local = is_local;
+    struct tracing_block *held = goes_on ? arena_alloc(&x->arena, sizeof(*held)) : NULL;
+    if (held) {
+        *held = b;
+        x->tracing.held = held;
         return;
-    t->is_local = !x->tracing.is_on || (!r->is_sampled && !is_tail);
-    tracer_offer(w->setup.tracer, t);
+    }
+    add_try(&b, x, x->record.end_ns);
+    tracer_offer(x->worker->setup.tracer, b.trace);
+}
+
+void tracing_finish_orphan(struct exchange *x)
+{
+    if (!x->tracing.held)
+        return;
+    add_try(x->tracing.held, x, clock_now_ns());
+    tracer_offer(x->worker->setup.tracer, x->tracing.held->trace);
 }

@@ -16,7 +16,7 @@ import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "fleet"))
-from harness import (Ask, Fleet, Gateway, Origin, Reply, WAIT, crowd, free_port, http as ask, metric, run,  # noqa: E402
+from harness import (Ask, Client, Fleet, Gateway, Origin, Reply, WAIT, crowd, free_port, http as ask, metric, run,  # noqa: E402
                      wait_for)
 
 
@@ -237,6 +237,41 @@ def test_followers_are_linked(binary):
         assert len(links) == 19, len(links)
         assert all(one == [{"traceId": request["traceId"], "spanId": request["spanId"]}] for one in links), links[0]
         return "19 of 20 waited for one"
+
+
+def test_what_goes_on_without_its_client(binary):
+    """A refresh in the background is part of the trace of the request that began it; so is the fetch of a client that
+    has left."""
+    with Receiver() as receiver:
+        origin, seen = Origin(), []
+
+        def script(request):
+            seen.append(request.fields["traceparent"])
+            return Reply(b"x", "Cache-Control: max-age=1, stale-while-revalidate=60", delay=0.3 if len(seen) > 1 else 0)
+        origin.script = script
+        g = Gateway(binary, conf_of(receiver, "sample = 100%", backend("b", origin.port) +
+                                    'route "/" { backend = b  cache {} }'), workers=1)
+        try:
+            g.wait()
+            ask(g.port, "GET", "/a")
+            stale = wait_for(lambda: (got := ask(g.port, "GET", "/a")).has("X-Cache", "STALE") and got, "it is stale")
+            assert stale.body == b"x"
+            left = Client(g.port, WAIT)
+            left.send("GET", "/b", (), host="h")
+            wait_for(lambda: origin.asked["/b"] == 1, "it is fetched")
+            left.close()
+            wait_for(lambda: len([s for s in receiver.spans() if s["name"] == "try"]) == 3, "all tries are exported")
+        finally:
+            g.stop()
+            origin.stop()
+        spans = receiver.spans()
+        for parent in seen:
+            _, trace, span, _ = parent.split("-")
+            own = [s for s in spans if s["traceId"] == trace]
+            asks = next(s for s in own if s["spanId"] == span)
+            assert asks["name"] == "try" and value(asks, "http.response.status_code") == "200", asks
+            assert asks["parentSpanId"] in {s["spanId"] for s in own}
+            assert int(asks["endTimeUnixNano"]) > int(asks["startTimeUnixNano"])
 
 
 def test_steps_of_a_fleet(binary):
