@@ -110,9 +110,10 @@ class Scene:
     def __init__(self, binary, admin="", nodes=0, load=True):
         self.users, self.orders = Backend(binary, "users"), Backend(binary, "orders")
         self.nodes = [Redis() for _ in range(nodes)]
+        share = "share = open" if nodes else ""
         self.conf = ((redis_conf([n.port for n in self.nodes]) if nodes else "") +
                      f'backend "users" {{ server "http://127.0.0.1:{self.users.port}" {{}}  retry {{ attempts = 1 }}\n'
-                     '  eject { failures = 0 }  breaker { consecutive = 5  open_for = 60s } }\n'
+                     f'  eject {{ failures = 0 }}  breaker {{ consecutive = 5  open_for = 60s  {share} }} }}\n'
                      f'backend "orders" {{ server "http://127.0.0.1:{self.orders.port}" {{}}\n'
                      f'  server "http://localhost:{self.orders.port}" {{ weight = 2 }} }}\n{ROUTES}')
         self.gate = Gate(binary, self.conf, admin)
@@ -242,6 +243,24 @@ def test_breaker(binary):
         page.wait_text("#breaker-users", "forced closed")
         wait_for(lambda: scene.breaker() == "forced closed", "the gateway does as told")
         assert page.problems == []
+
+
+def test_a_fleet(binary):
+    """A breaker that opens in one gateway under load is seen on the page of another one that shares it."""
+    with Scene(binary, nodes=3, load=False) as scene, Tabs() as browser:
+        other = Gate(binary, scene.conf)
+        load = Load(other.port, rate=200)
+        try:
+            page = open_page(browser, scene)
+            page.wait_text("#redis", "2 gateways")
+            page.wait_text("#breaker-users", "closed")
+            scene.users.kill()
+            wait_for(lambda: scene.breaker() == "open", "the breaker opens here, too")
+            page.wait_text("#breaker-users", "open", deadline=1 if WAIT == 10 else 5)
+            assert page.problems == []
+        finally:
+            load.stop()
+            other.stop()
 
 
 # ---- what is changed -------------------------------------------------------------------------------------------------
