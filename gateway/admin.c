@@ -13,6 +13,7 @@
 
 #include "gateway/admin_access.h"
 #include "gateway/admin_audit.h"
+#include "gateway/admin_door.h"
 #include "gateway/admin_query.h"
 #include "gateway/admin_reply.h"
 #include "gateway/conf_same.h"
@@ -38,8 +39,7 @@ struct admin {
     struct admin_access access;
     struct admin_audit audit;
     char *address; /* where it listens, as configured */
-    int fd;
-    uv_poll_t door;
+    struct admin_door door;
     uv_prepare_t prepare;
     uv_check_t check;
     uv_timer_t tick;
@@ -113,7 +113,7 @@ static enum MHD_Result asset(struct admin *a, struct MHD_Connection *c, const st
 static enum MHD_Result reply_with(struct MHD_Connection *c, const struct state_answer *answer)
 {
     if (!answer->json)
-        return MHD_NO;
+        return admin_refuse_short(c);
     const struct admin_field type = {"Content-Type", answer->type};
     if (answer->type)
         return admin_queue(c, answer->status,
@@ -391,7 +391,6 @@ static enum MHD_Result handle(struct admin *a, struct MHD_Connection *c, struct 
     return why ? deny(a, c, r, why) : answer(a, c, page, r);
 }
 
-/* Called again and again while the answer is not there. */
 /* libmicrohttpd does not read from a connection whose answer it waits for. */
 static bool is_gone(struct MHD_Connection *c)
 {
@@ -400,10 +399,11 @@ static bool is_gone(struct MHD_Connection *c)
     return info && recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
+/* Called again and again while the answer is not there. */
 static enum MHD_Result collect(struct admin *a, struct MHD_Connection *c, struct request *r)
 {
-    struct state_answer got = state_collect(r->ticket);
-    if (!got.json)
+    struct state_answer got;
+    if (!state_collect(r->ticket, &got))
         return is_gone(c) ? MHD_NO : MHD_YES;
     r->ticket = NULL;
     a->waiting--;
@@ -474,15 +474,10 @@ static void on_completed(void *ctx, struct MHD_Connection *c, void **request,
 
 /* ---- loop ---- */
 
-static void on_door(uv_poll_t *p, int status, int events)
+static void on_entered(void *ctx, const struct admin_guest *g)
 {
-    (void)status, (void)events;
-    struct admin *a = p->data;
-    struct sockaddr_storage addr = {0};
-    socklen_t len = sizeof(addr);
-    int fd = accept4(a->fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0)
-        (void)!httpd_add(a->httpd, fd, (struct sockaddr *)&addr, len);
+    struct admin *a = ctx;
+    (void)!httpd_add(a->httpd, g->fd, g->addr, g->addr_len);
 }
 
 static void on_prepare(uv_prepare_t *p)
@@ -535,11 +530,11 @@ struct admin *admin_new(const struct admin_setup *setup, struct err *err)
         .completed = on_completed,
         .ctx = a,
     };
-    a->fd = listener_open_one(&setup->conf->listen, false, err);
-    if (a->fd < 0 || !a->events || !(a->httpd = httpd_new(&h, err)) ||
-        uv_poll_init(setup->loop, &a->door, a->fd) != 0) {
-        if (a->fd >= 0)
-            close(a->fd);
+    int fd = listener_open_one(&setup->conf->listen, false, err);
+    const struct admin_door_setup door = {setup->loop, fd, on_entered, a};
+    if (fd < 0 || !a->events || !(a->httpd = httpd_new(&h, err)) || !admin_door_open(&a->door, &door)) {
+        if (fd >= 0)
+            close(fd);
         free(a->address);
         free(a);
         return NULL;
@@ -547,8 +542,7 @@ struct admin *admin_new(const struct admin_setup *setup, struct err *err)
     uv_prepare_init(setup->loop, &a->prepare);
     uv_check_init(setup->loop, &a->check);
     uv_timer_init(setup->loop, &a->tick);
-    a->door.data = a->prepare.data = a->check.data = a->tick.data = a;
-    uv_poll_start(&a->door, UV_READABLE, on_door);
+    a->prepare.data = a->check.data = a->tick.data = a;
     uv_prepare_start(&a->prepare, on_prepare);
     uv_check_start(&a->check, on_check);
     uv_timer_start(&a->tick, on_tick, 1000, 1000);
@@ -578,7 +572,7 @@ void admin_close(struct admin *a)
     httpd_turn(a->httpd);
     httpd_close(a->httpd);
     events_close(a->events);
-    uv_close((uv_handle_t *)&a->door, NULL);
+    admin_door_close(&a->door);
     uv_close((uv_handle_t *)&a->prepare, NULL);
     uv_close((uv_handle_t *)&a->check, NULL);
     uv_close((uv_handle_t *)&a->tick, NULL);
@@ -589,7 +583,6 @@ void admin_free(struct admin *a)
     httpd_free(a->httpd);
     event_streams_free(a->streams);
     events_free(a->events);
-    close(a->fd);
     free(a->address);
     free(a);
 }

@@ -36,12 +36,23 @@ enum MHD_Result admin_reply(struct MHD_Connection *c, unsigned status, const cha
     return admin_queue(c, status, response(type, text), NULL);
 }
 
+enum MHD_Result admin_refuse_short(struct MHD_Connection *c)
+{
+    static const char text[] = "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,"
+                               "\"detail\":\"memory is short\"}\n";
+    static const struct admin_field type = {"Content-Type", "application/problem+json"};
+    return admin_queue(
+        c, 503,
+        MHD_create_response_from_buffer(sizeof(text) - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT),
+        &type);
+}
+
 enum MHD_Result admin_refuse(struct MHD_Connection *c, unsigned status, const char *detail,
                              const struct admin_field *more)
 {
     char *text = problem_text(status, detail);
-    enum MHD_Result ok =
-        text ? admin_queue(c, status, response("application/problem+json", text), more) : MHD_NO;
+    enum MHD_Result ok = text ? admin_queue(c, status, response("application/problem+json", text), more)
+                              : admin_refuse_short(c);
     free(text);
     return ok;
 }

@@ -6,7 +6,7 @@
  *
  * Nothing is kept by whoever gets it but the files of the binary, which have an entity tag and are asked for
  * again by it. All give what a handler of libmicrohttpd returns: MHD_NO, which ends the connection, when
- * memory is short.
+ * memory is too short even to say so.
  *
  * The thread of the admin port only.
  */
@@ -28,6 +28,9 @@ enum MHD_Result admin_reply(struct MHD_Connection *c, unsigned status, const cha
 /* A problem+json; MORE may be NULL. */
 enum MHD_Result admin_refuse(struct MHD_Connection *c, unsigned status, const char *detail,
                              const struct admin_field *more);
+
+/* 503: memory is short. Needs none of its own for the text. */
+enum MHD_Result admin_refuse_short(struct MHD_Connection *c);
 
 /* The file of that name (assets.h), or 304 to a client that has it. */
 enum MHD_Result admin_reply_asset(struct MHD_Connection *c, const char *name);

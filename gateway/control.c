@@ -408,6 +408,8 @@ static void close_control(struct control *c)
 {
     watchdog_free(c->watchdog);
     debug_free(c->debug);
+    c->watchdog = NULL; /* the admin port still answers what has come */
+    c->debug = NULL;
     logins_stop(c->logins);
     prober_free(c->prober);
     c->prober = NULL;

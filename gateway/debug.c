@@ -238,11 +238,17 @@ static struct state_answer ask_profile(struct debug *d, const struct state_ask *
 
 bool debug_has(const struct state_ask *ask)
 {
-    return strncmp(ask->path, "/debug/", 7) == 0;
+    static const char *const pages[] = {"/debug/profile", "/debug/threads", "/debug/memory"};
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
+        if (strcmp(ask->path, pages[i]) == 0)
+            return true;
+    return false;
 }
 
 struct state_answer debug_handle(struct debug *d, const struct state_view *v, const struct state_ask *ask)
 {
+    if (!d)
+        return state_refuse(503, "the gateway ends");
     if (strcmp(ask->path, "/debug/profile") == 0)
         return ask_profile(d, ask);
     if (strcmp(ask->path, "/debug/threads") == 0)

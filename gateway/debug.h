@@ -41,6 +41,8 @@ void debug_free(struct debug *d);
 
 /* Whether it is one of the pages above. */
 MUST_USE bool debug_has(const struct state_ask *ask);
+
+/* D is NULL while the process ends. */
 MUST_USE struct state_answer debug_handle(struct debug *d, const struct state_view *v,
                                           const struct state_ask *ask);
 

@@ -387,19 +387,45 @@ static void print_server_states(const struct state_view *v, FILE *out)
         }
 }
 
+static bool is_up(const struct endpoint *e, uint64_t now)
+{
+    struct ejection_view fit = ejection_view(&e->fit, now);
+    return strcmp(fitness_name(e, &fit, now), "up") == 0;
+}
+
+/* The first of those from FROM to TO that has the address TEXT; TO: none. */
+static size_t find_address(const struct endpoint_list *l, size_t from, size_t to, const char *text)
+{
+    while (from < to && strcmp(l->at[from].endpoint->text, text) != 0)
+        from++;
+    return from;
+}
+
+static bool is_address_up(const struct endpoint_list *l, const char *text, uint64_t now)
+{
+    for (size_t i = 0; (i = find_address(l, i, l->n, text)) < l->n; i++)
+        if (is_up(l->at[i].endpoint, now))
+            return true;
+    return false;
+}
+
+/* Several servers may have one address, of which there can be only one sample. */
 static void print_servers(const struct state_view *v, FILE *out)
 {
     uint64_t now = clock_now_ns();
-    state_family(out, "server_up", "gauge", "Whether the server is given requests.");
+    state_family(out, "server_up", "gauge",
+                 "Whether the address is given requests; 1 when any server that has it is.");
     for (size_t i = 0; i < v->conf->nbackends; i++)
         for (size_t j = 0; v->lists[i] && j < v->lists[i]->n; j++) {
-            const struct endpoint *e = v->lists[i]->at[j].endpoint;
-            struct ejection_view fit = ejection_view(&e->fit, now);
+            const struct endpoint_list *l = v->lists[i];
+            const char *text = l->at[j].endpoint->text;
+            if (find_address(l, 0, j, text) < j)
+                continue;
             fputs("tollgate_server_up{", out);
             label(out, "backend", v->conf->backends[i].name);
             fputc(',', out);
-            label(out, "server", e->text);
-            fprintf(out, "} %d\n", strcmp(fitness_name(e, &fit, now), "up") == 0);
+            label(out, "server", text);
+            fprintf(out, "} %d\n", is_address_up(l, text, now));
         }
 }
 

@@ -32,6 +32,7 @@
 #ifndef GATEWAY_STATE_H
 #define GATEWAY_STATE_H
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "gateway/cache.h"
@@ -87,29 +88,37 @@ struct state_ask {
 
 struct state_answer {
     unsigned status;  /* from 400 on, json is a problem (problem.h) */
-    char *json;       /* from malloc; NULL: memory is short, or it takes a while */
+    char *json;       /* from malloc; NULL: memory is short, or there is a ticket */
     const char *type; /* NULL: it is JSON, and ends with a NUL; else what it is, of LEN bytes */
     size_t len;
     struct state_ticket *ticket; /* it takes a while: for state_collect */
 };
 
-/* Somebody waits for an answer. Made with malloc, as the beginning of a struct of one's own. */
+/* What has become of a ticket without an answer. */
+enum state_ticket_fate { STATE_TICKET_WAITS, STATE_TICKET_ABANDONED, STATE_TICKET_LOST };
+
+/* Somebody waits for an answer. Made with calloc, as the beginning of a struct of one's own. */
 struct state_ticket {
-    bool is_abandoned;
-    struct state_answer answer;                   /* its json is NULL until it is there */
+    _Atomic unsigned fate; /* enum state_ticket_fate */
+    bool is_finished;
+    struct state_answer answer;                   /* when it is */
     void (*give_up)(struct state_ticket *ticket); /* when it is abandoned before that; or NULL */
 };
 
 MUST_USE struct state_answer state_handle(const struct state_view *v, const struct state_ask *ask);
 
-/* What TICKET was for; its json is NULL until it is there. Takes TICKET then. */
-MUST_USE struct state_answer state_collect(struct state_ticket *ticket);
+/* What TICKET was for, which is given and takes TICKET; without json where memory was short. False: it is not
+ * there yet. */
+MUST_USE bool state_collect(struct state_ticket *ticket, struct state_answer *answer);
 
 /* Nobody wants to know any more; takes TICKET. */
 void state_abandon(struct state_ticket *ticket);
 
-/* The answer that TICKET is for, which has one; takes both. */
+/* The answer that TICKET is for, also one without json; takes both. */
 void state_finish(struct state_ticket *ticket, struct state_answer answer);
+
+/* There will be no answer, and whoever waits is told so at its next look; takes TICKET. Any thread. */
+void state_lose(struct state_ticket *ticket);
 
 /* A purge of all gateways has come to its end; takes P. */
 void state_finish_purge(struct fleet_purge *p, struct log *log);

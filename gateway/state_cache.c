@@ -69,33 +69,6 @@ struct purge_ticket {
     size_t purged;            /* in the memory of this gateway */
 };
 
-struct state_answer state_collect(struct state_ticket *ticket)
-{
-    struct state_answer a = ticket->answer;
-    if (a.json)
-        free(ticket);
-    return a;
-}
-
-void state_abandon(struct state_ticket *ticket)
-{
-    if (ticket->answer.json) {
-        free(ticket->answer.json);
-        free(ticket);
-        return;
-    }
-    ticket->is_abandoned = true;
-    if (ticket->give_up)
-        ticket->give_up(ticket);
-}
-
-void state_finish(struct state_ticket *ticket, struct state_answer answer)
-{
-    ticket->answer = answer;
-    if (ticket->is_abandoned)
-        state_abandon(ticket);
-}
-
 void state_finish_purge(struct fleet_purge *p, struct log *log)
 {
     struct purge_ticket *t = p->ctx;
@@ -112,12 +85,22 @@ void state_finish_purge(struct fleet_purge *p, struct log *log)
     free(p);
 }
 
+/* Its result does not come to the control thread. */
+static void drop_purge(struct message *m)
+{
+    struct fleet_purge *p = (struct fleet_purge *)(void *)m;
+    struct purge_ticket *t = p->ctx;
+    state_lose(&t->base);
+    free(p);
+}
+
 /* On the fleet's thread. */
 static void on_purged(struct fleet_purge *p)
 {
     p->call.base.type = STATE_MAIL_PURGED;
+    p->call.base.free = drop_purge;
     if (!mailbox_send(p->mailbox, &p->call.base))
-        free(p); /* the process ends */
+        message_drop(&p->call.base);
 }
 
 struct purge_want {
@@ -160,6 +143,8 @@ struct state_answer state_purge(const struct state_view *v, const struct state_a
     const char *text = ask->url ? ask->url : ask->tag ? ask->tag : ask->prefix ? ask->prefix : "";
     want.kind = ask->url ? OBJECT_GROUP : ask->tag ? OBJECT_TAG : ask->prefix ? OBJECT_PREFIX : OBJECT_ALL;
     want.what = slice_of(text);
+    if (want.what.len == 0 && !ask->all)
+        return state_refuse(400, "url, prefix and tag must not be empty; all=yes purges everything");
     if (ask->url) {
         buf_init(&group, space, sizeof(space));
         if (!group_of_url(v, ask->url, path, &group))

@@ -26,6 +26,7 @@ from harness import Redis, free_port, wait_for
 
 TOKEN, READ = "all-the-rights-0123456789", "only-for-looking-0123456789"
 WAIT = 20
+MANUAL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "conf", "tollgate.1")
 DOCUMENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "conf", "openapi.json")
 
 # What an operation is called with, where the examples of the description do not fit a gateway of this test, or where
@@ -35,9 +36,14 @@ CALLS = {
                   {"server": "@BACKEND@", "drain": "no", "weight": "0"}],
     "purgeCache": [{"url": "http://example.com/a?x=1&y=%20"}, {"prefix": "http://example.com/a/", "soft": "yes"},
                    {"tag": "blue", "soft": "no"}, {"all": "yes"}],
+    "getLog": [{"log": "no"}, {"route": "/", "backend": "users", "method": "GET", "path": "/", "status": "200,4xx,5xx",
+                               "client": "127.0.0.0/8", "min_ms": "0", "log": "no"}, {"trace": "@TRACE@"},
+               {"request": "@REQUEST@", "log": "yes"}],
+    "getProfile": [{"seconds": "1", "hz": "499"}, {"seconds": "1", "format": "pprof"}],
 }
-# Statuses of the description that another test comes upon: {("getEvents", 503), ...}.
-ELSEWHERE = {("getDashboard", 304), ("getDashboardFile", 304)}
+TRACE, REQUEST = "4bf92f3577b34da6a3ce929d0e0e4736", "a-request-of-this-test"  # what the test's requests have
+# Statuses of the description that another test comes upon: tests/dashboard, streams.py.
+ELSEWHERE = {("getDashboard", 304), ("getDashboardFile", 304), ("getEvents", 503), ("getLog", 503)}
 
 counts = {"passed": 0, "failed": 0}
 seen = set()  # (operationId, status)
@@ -88,7 +94,11 @@ class Gateway:
                     f'log {{ access = off error = "{self.error_log}" }}\ncache {{ size = 1m }}\n{self.more}\n'
                     f'backend "users" {{ server "http://127.0.0.1:{self.backend}" {{ }} }}\n'
                     f'backend "off" {{ server "http://127.0.0.1:{self.backend}" {{ }} breaker {{ enabled = no }} }}\n'
-                    'route "/" { backend = users }\nroute "/off" { backend = off }\n')
+                    f'backend "twins" {{ server "http://127.0.0.1:{self.backend}" {{ }}\n'
+                    f'  server "http://localhost:{self.backend}" {{ }} }}\n'
+                    'route "/" { backend = users }\nroute "/off" { backend = off }\n'
+                    'route "/twins" { backend = twins }\n'
+                    'route "/scarce" { backend = users limit { rate = 1/h } }\n')
 
     def log(self):
         try:
@@ -119,10 +129,41 @@ class Gateway:
                 c.putheader(name, value)
             c.endheaders()
             r = c.getresponse()
-            is_stream = r.headers.get("Content-Type", "").startswith("text/event-stream")
-            return Answer(r.status, r.headers, first_event(r) if is_stream else r.read())
+            is_stream = r.headers.get("Content-Type", "").startswith("text/event-stream") and method != "HEAD"
+            return Answer(r.status, r.headers, self.first_event(r) if is_stream else r.read())
         finally:
             c.close()
+
+    def request(self, path, headers=None):
+        """A request through the gateway; its status."""
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT)
+        try:
+            c.request("GET", path, headers={"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01", "X-Request-Id": REQUEST,
+                                            **(headers or {})})
+            return c.getresponse().status
+        finally:
+            c.close()
+
+    def first_event(self, r):
+        """What a stream brings up to the first event, while there are requests to tell of. It has no end."""
+        is_over = threading.Event()
+
+        def ask():
+            while not is_over.wait(0.02):
+                self.request("/")
+
+        client = threading.Thread(target=ask)
+        client.start()
+        try:
+            lines = []
+            while not any(line.startswith(b"data:") for line in lines) or lines[-1] != b"\n":
+                lines.append(r.readline())
+                if not lines[-1]:
+                    break
+            return b"".join(lines)
+        finally:
+            is_over.set()
+            client.join()
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -135,14 +176,6 @@ class Gateway:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-
-
-def first_event(r):
-    """A stream has no end."""
-    lines = []
-    while not lines or lines[-1] not in (b"\n", b""):
-        lines.append(r.readline())
-    return b"".join(lines)
 
 
 class Backend(http.server.ThreadingHTTPServer):
@@ -173,7 +206,8 @@ class Backend(http.server.ThreadingHTTPServer):
 
 
 def value_of(gateway, value):
-    return str(value).replace("@BACKEND@", f"127.0.0.1:{gateway.backend}")
+    words = {"@BACKEND@": f"127.0.0.1:{gateway.backend}", "@TRACE@": TRACE[:8], "@REQUEST@": REQUEST[:8]}
+    return words.get(value, str(value))
 
 
 def calls(gateway, o):
@@ -192,6 +226,26 @@ def target(gateway, o, query):
     return path + ("?" + urllib.parse.urlencode(query) if query else "")
 
 
+def events_of(text):
+    """The data of a stream's events, by their names."""
+    events = re.findall(r"^event: (\w+)\n(?:id: \d+\n)?((?:data: .*\n)+)", text, re.M)
+    return {name: json.loads("\n".join(re.findall(r"^data: (.*)$", data, re.M))) for name, data in events}
+
+
+def check_body(doc, kind, schema, body):
+    """Raises when the body is not as its schema says; a stream's events are held against what it tells of each."""
+    if kind == "text/event-stream":
+        events = events_of(body.decode())
+        openapi.check(doc, schema, body.decode())
+        openapi.check(doc, schema["contentSchema"], events)
+        if not events:
+            raise ValueError("there is no event")
+    elif kind.endswith("json"):
+        openapi.check(doc, schema, json.loads(body))
+    else:
+        openapi.check(doc, schema, body.decode("utf-8" if kind.startswith("text/") else "latin-1"))
+
+
 def is_described(doc, o, answer, name):
     """The answer is what the description says of its status."""
     seen.add((o.id, answer.status))
@@ -205,15 +259,13 @@ def is_described(doc, o, answer, name):
     check(f"{name}: the content is of a kind that is described", kind in kinds, f"{answer.status} {kind}")
     if kind not in kinds:
         return None
-    text = answer.body.decode()
-    value = json.loads(text) if kind.endswith("json") else text
     try:
-        openapi.check(doc, kinds[kind]["schema"], value)
+        check_body(doc, kind, kinds[kind]["schema"], answer.body)
         check(name, True)
     except Exception as e:
         check(name, False, f"{answer.status} {e}")
     if kind == "application/problem+json":
-        check(f"{name}: the problem tells its status", value["status"] == answer.status, value)
+        check(f"{name}: the problem tells its status", answer.json()["status"] == answer.status, answer.body)
     return None
 
 
@@ -282,9 +334,22 @@ def check_pages(doc, gateway):
                   set(other.headers["Allow"].split(", ")) == methods, other.status)
 
 
+def check_manual(doc):
+    """conf/tollgate.1 lists the same pages."""
+    with open(MANUAL, encoding="utf-8") as f:
+        section = f.read().split(".Sh ADMIN PORT")[1].split(".Sh ")[0]
+    items = re.findall(r"^\.It Pa (.*)$", section, re.M)
+    listed = {word for item in items for word in item.split() if word.startswith("/")}
+    paths = {re.sub(r"{.*}", "", path) for path in doc["paths"]}
+    listed = {path.removesuffix("...") for path in listed}
+    check("the manual lists every page", listed == paths, listed ^ paths)
+
+
 def wrong_values(p):
     schema = p["schema"]
-    yield from ["nonsense"] if "enum" in schema or schema.get("type") in ("integer", "number") else []
+    is_free = not schema.keys() & {"enum", "pattern"} and schema.get("type") not in ("integer", "number")
+    yield from ["nonsense"] if not is_free else []
+    yield from [""] if "minLength" in schema else []
     yield from [str(schema["maximum"] + 1)] if "maximum" in schema else []
     yield from [str(schema["minimum"] - 1)] if "minimum" in schema else []
 
@@ -300,12 +365,21 @@ def check_parameters(doc, auditor):
         check(f"{o.id}: an unknown parameter", answer.status == 400 and "'weigth'" in detail and known == names, detail)
         for p in o.query():
             for wrong in wrong_values(p):
-                query = {**good, p["name"]: wrong}
+                query = {**({} if o.id == "purgeCache" and p["name"] != "soft" else good), p["name"]: wrong}
                 answer = auditor.call(o, query, TOKEN)
                 check(f"{o.id} {query}: a wrong value", answer.status == 400, answer.status)
             if p.get("required"):
                 answer = auditor.call(o, {k: v for k, v in good.items() if k != p["name"]}, TOKEN)
                 check(f"{o.id}: without {p['name']}", answer.status == 400, answer.status)
+
+
+def check_hostile_purges(auditor):
+    """None is taken for a purge of everything."""
+    for query in ("prefix", "prefix=", "prefix=%00", "prefix=%00http://example.com/", "tag=", "tag=%00", "url=", "url=%00",
+                  "all", "all=", "all=no", "prefix=&all=yes", "soft=yes", ""):
+        answer = auditor.gateway.ask("POST", "/cache/purge?" + query, TOKEN)
+        auditor.lines.append(f"admin: token from 127.0.0.1: POST /cache/purge?{query} -> 400")
+        check(f"the purge of '{query}' is refused", answer.status == 400 and answer.json()["detail"], answer.status)
 
 
 def check_hostile_queries(gateway):
@@ -314,6 +388,46 @@ def check_hostile_queries(gateway):
         check(f"the query {query[:30]} is refused", answer.status == 400 and answer.json()["detail"], answer.status)
     state = gateway.ask("GET", "/breakers", TOKEN).json()[0]["state"]
     check("and nothing was done", state in ("forced open", "closed"), state)
+
+
+def check_profile_is_one(doc, gateway, o):
+    """Of two who ask all the time, one is told to wait."""
+    is_over, statuses = threading.Event(), set()
+
+    def ask():
+        while not is_over.is_set():
+            answer = gateway.ask("GET", "/debug/profile?seconds=1", TOKEN)
+            is_described(doc, o, answer, "one of two profiles")
+            statuses.add(answer.status)
+
+    clients = [threading.Thread(target=ask) for _ in range(2)]
+    for client in clients:
+        client.start()
+    wait_for(lambda: 409 in statuses, "a profile is refused while there is another")
+    is_over.set()
+    for client in clients:
+        client.join()
+    check("and the other is made", statuses == {200, 409}, statuses)
+
+
+def check_series(gateway):
+    """No series is there twice, also where two servers have one address."""
+    address = f"127.0.0.1:{gateway.backend}"
+    wait_for(lambda: sum(s["backend"] == "twins" and s["server"] == address
+                         for s in gateway.ask("GET", "/servers", TOKEN).json()) == 2, "both names are resolved")
+    lines = gateway.ask("GET", "/metrics", TOKEN).body.decode().splitlines()
+    series = [line.rpartition(" ")[0] for line in lines if not line.startswith("#")]
+    twice = {s for s in series if series.count(s) > 1}
+    check("every series is there once", not twice, twice)
+    check("and that of the twins is", f'tollgate_server_up{{backend="twins",server="{address}"}}' in series)
+
+
+def make_news(gateway):
+    """Something to be seen in every list: a trace, and a client that is refused."""
+    gateway.request("/scarce?a=b", {"User-Agent": "a", "Referer": "http://example.com/"})
+    wait_for(lambda: gateway.request("/scarce") == 429, "a limit refuses")
+    wait_for(lambda: gateway.ask("GET", "/limits", READ).json()["refused"], "it is known who is refused")
+    wait_for(lambda: gateway.ask("GET", f"/traces/{TRACE}", READ).status == 200, "the trace is kept")
 
 
 # ---- stories ---------------------------------------------------------------------------------------------------------
@@ -327,6 +441,7 @@ def tokens_story(binary, doc, backend):
     by_id = {o.id: o for o in openapi.operations(doc)}
     try:
         wait_for(lambda: gateway.ask("GET", "/redis", READ).json()["nodes"][0]["up"], "the node is up")
+        make_news(gateway)
         check_pages(doc, gateway)
         check_operations(doc, auditor)
         check_parameters(doc, auditor)
@@ -341,6 +456,12 @@ def tokens_story(binary, doc, backend):
         check("a description that is known is not sent again", answer.status == 304, answer.status)
         with open(DOCUMENT, "rb") as f:
             check("it is the file", gateway.ask("GET", "/openapi.json", READ).body == f.read())
+        answer = gateway.ask("GET", "/traces/of-nobody", READ)
+        is_described(doc, by_id["getTrace"], answer, "a trace that is not kept")
+        check("a trace that is not kept", answer.status == 404, answer.status)
+        check_hostile_purges(auditor)
+        check_profile_is_one(doc, gateway, by_id["getProfile"])
+        check_series(gateway)
         redis.kill()
         check("a purge that a node did not get", auditor.call(by_id["purgeCache"], {"all": "yes"}, TOKEN).status == 207)
         check_metrics(gateway, auditor)
@@ -438,7 +559,9 @@ def guards_story(binary, doc, backend):
             answer = gateway.ask("POST", write, headers={"Host": own, "Origin": origin})
             check(f"a write from {origin}", answer.status == 403, answer.status)
         check("a write from its own page", gateway.ask("POST", write, headers={"Host": own, "Origin": "http://" + own}).status == 200)
-        check("reading has no origin", gateway.ask("GET", "/limits", headers={"Host": own, "Origin": "null"}).status == 200)
+        check("nor is anything read by another's page",
+              gateway.ask("GET", "/limits", headers={"Host": own, "Origin": "null"}).status == 403)
+        check("but for probes", gateway.ask("GET", "/healthz", headers={"Host": own, "Origin": "null"}).status == 200)
         answer = gateway.ask("GET", "/redis")
         is_described(doc, by_id["/redis", "GET"], answer, "no redis")
         check("no redis", answer.status == 404)
@@ -499,6 +622,7 @@ def main():
         doc = json.load(f)
     faults = openapi.faults(doc)
     check("the description keeps the rules of OpenAPI 3.1", not faults, "\n  ".join(faults))
+    check_manual(doc)
     backend = free_port()
     tokens_story(binary, doc, backend)
     guessing_story(binary, backend)
