@@ -315,10 +315,12 @@ static void name_peer(struct MHD_Connection *c, char peer[PEER_MAX])
     struct ucred user;
     socklen_t len = sizeof(user);
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    const union MHD_ConnectionInfo *fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
-    if (info && info->client_addr && ip_of_sockaddr(info->client_addr, &ip))
+    if (info && info->client_addr && ip_of_sockaddr(info->client_addr, &ip)) {
         ip_text(&ip, peer);
-    else if (fd && getsockopt(fd->connect_fd, SOL_SOCKET, SO_PEERCRED, &user, &len) == 0)
+        return;
+    }
+    info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD); /* may overwrite what it gave before */
+    if (info && getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &user, &len) == 0)
         snprintf(peer, PEER_MAX, "unix, user %u", (unsigned)user.uid);
     else
         snprintf(peer, PEER_MAX, "unix");
