@@ -82,6 +82,7 @@ static void print_state(void *ctx, FILE *out)
         return;
     state_metrics(&view, out);
     free(lists);
+    watchdog_metrics(c->watchdog, out);
     if (c->admin)
         admin_metrics(c->admin, out);
     if (c->watchdog)

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "gateway/debug.h"
 #include "gateway/limit_shared.h"
 #include "gateway/problem.h"
 #include "lib/clock.h"
@@ -259,6 +260,8 @@ struct state_answer state_handle(const struct state_view *v, const struct state_
             return pages[i].answer(v, ask);
     if (strncmp(ask->path, TRACE_PATH, strlen(TRACE_PATH)) == 0)
         return state_show_trace(v, ask->path + strlen(TRACE_PATH));
+    if (debug_has(ask))
+        return debug_handle(v->debug, v, ask);
     return state_refuse(404, "there is no such page");
 }
 

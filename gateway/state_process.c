@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gateway/log.h"
 #include "gateway/state_internal.h"
 #include "gateway/worker.h"
 #include "lib/clock.h"
@@ -149,4 +150,6 @@ void state_process_metrics(const struct state_view *v, FILE *out)
     print(out, "draining", "gauge", "Whether the gateway ends when its requests have.", v->is_draining);
     print(out, "log_write_errors_total", "counter", "Writes and openings of the access log that failed.",
           v->access_log ? logwriter_errors(v->access_log) : 0);
+    print(out, "error_log_lines_dropped_total", "counter", "Lines of the error log that were not written.",
+          log_dropped(v->log));
 }

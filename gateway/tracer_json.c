@@ -6,6 +6,7 @@
  */
 #include "gateway/tracer_json.h"
 
+#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,6 +17,11 @@
 #define SMALL           512
 
 /* ---- what it is made with ---- */
+
+/* Failure (memory) is sticky. */
+struct tracer_json {
+    bool failed;
+};
 
 /* Takes ITEM. After a failure a parent may be missing, so nothing is added any more. */
 static cJSON *add(struct tracer_json *j, cJSON *parent, const char *name, cJSON *item)
@@ -30,12 +36,14 @@ static cJSON *add(struct tracer_json *j, cJSON *parent, const char *name, cJSON 
     return NULL;
 }
 
-cJSON *tracer_json_object(struct tracer_json *j, cJSON *parent, const char *name)
+/* Within PARENT: its member NAME (static), or its next element when it is an array. Without a parent: on its
+ * own. */
+static cJSON *make_object(struct tracer_json *j, cJSON *parent, const char *name)
 {
     return add(j, parent, name, cJSON_CreateObject());
 }
 
-cJSON *tracer_json_array(struct tracer_json *j, cJSON *parent, const char *name)
+static cJSON *make_array(struct tracer_json *j, cJSON *parent, const char *name)
 {
     return add(j, parent, name, cJSON_CreateArray());
 }
@@ -51,7 +59,7 @@ static cJSON *raw_text(void *space, size_t size, struct slice text)
     return quoted ? cJSON_CreateRaw(quoted) : NULL;
 }
 
-void tracer_json_text(struct tracer_json *j, cJSON *parent, const char *name, struct slice text)
+static void make_text(struct tracer_json *j, cJSON *parent, const char *name, struct slice text)
 {
     char small[QUOTED_MAX(SMALL)];
     void *large = text.len > SMALL ? malloc(QUOTED_MAX(text.len)) : NULL;
@@ -64,31 +72,33 @@ void tracer_json_text(struct tracer_json *j, cJSON *parent, const char *name, st
     add(j, parent, name, item);
 }
 
-void tracer_json_number(struct tracer_json *j, cJSON *parent, const char *name, double number)
+static void make_number(struct tracer_json *j, cJSON *parent, const char *name, double number)
 {
     add(j, parent, name, cJSON_CreateNumber(number));
 }
 
-void tracer_json_bool(struct tracer_json *j, cJSON *parent, const char *name, bool value)
+static void make_bool(struct tracer_json *j, cJSON *parent, const char *name, bool value)
 {
     add(j, parent, name, cJSON_CreateBool(value));
 }
 
-void tracer_json_trace_id(struct tracer_json *j, cJSON *parent, const char *name, struct trace_id id)
+static void make_trace_id(struct tracer_json *j, cJSON *parent, const char *name, struct trace_id id)
 {
     char text[33];
     trace_id_format(&id, text);
     add(j, parent, name, cJSON_CreateString(text));
 }
 
-void tracer_json_span_id(struct tracer_json *j, cJSON *parent, const char *name, uint64_t id)
+/* 0 is null. */
+static void make_span_id(struct tracer_json *j, cJSON *parent, const char *name, uint64_t id)
 {
     char text[17];
     span_id_format(id, text);
     add(j, parent, name, id ? cJSON_CreateString(text) : cJSON_CreateNull());
 }
 
-char *tracer_json_print(struct tracer_json *j, cJSON *root)
+/* Takes ROOT. */
+static char *make_print(struct tracer_json *j, cJSON *root)
 {
     char *text = j->failed ? NULL : cJSON_PrintUnformatted(root);
     cJSON_Delete(root);
@@ -120,13 +130,13 @@ static void add_time(struct tracer_json *j, cJSON *o, int64_t wall_us)
     timestamp_set(&t, wall_us / 1000000);
     int n = snprintf(text, sizeof(text), "%.*s.%06dZ", TIMESTAMP_RFC3339, t.rfc3339,
                      wall_us > 0 ? (int)(wall_us % 1000000) : 0);
-    tracer_json_text(j, o, "time", (struct slice){text, (size_t)n});
+    make_text(j, o, "time", (struct slice){text, (size_t)n});
 }
 
 /* Milliseconds by name of span, those of the same name summed. */
 static void add_steps(struct tracer_json *j, cJSON *o, const struct trace *t)
 {
-    cJSON *steps = tracer_json_object(j, o, "steps");
+    cJSON *steps = make_object(j, o, "steps");
     for (unsigned i = 1; i < t->nspans; i++) {
         const struct span *s = &t->spans[i];
         double ms = to_ms(duration_ns(t, s));
@@ -134,24 +144,24 @@ static void add_steps(struct tracer_json *j, cJSON *o, const struct trace *t)
         if (step)
             cJSON_SetNumberValue(step, step->valuedouble + ms);
         else
-            tracer_json_number(j, steps, s->name, ms);
+            make_number(j, steps, s->name, ms);
     }
 }
 
 static cJSON *add_summary(struct tracer_json *j, cJSON *parent, const struct trace *t)
 {
-    cJSON *o = tracer_json_object(j, parent, NULL);
-    tracer_json_trace_id(j, o, "trace_id", t->id);
-    tracer_json_text(j, o, "request_id", t->request_id);
+    cJSON *o = make_object(j, parent, NULL);
+    make_trace_id(j, o, "trace_id", t->id);
+    make_text(j, o, "request_id", t->request_id);
     add_time(j, o, t->begin_wall_us);
-    tracer_json_text(j, o, "method", t->method);
-    tracer_json_text(j, o, "path", t->path);
-    tracer_json_text(j, o, "route", t->route);
-    tracer_json_number(j, o, "status", t->status);
-    tracer_json_text(j, o, "reason", t->reason);
-    tracer_json_number(j, o, "duration_ms", to_ms(duration_ns(t, &t->spans[0])));
-    tracer_json_bool(j, o, "error", t->is_error);
-    tracer_json_bool(j, o, "sampled", t->is_sampled);
+    make_text(j, o, "method", t->method);
+    make_text(j, o, "path", t->path);
+    make_text(j, o, "route", t->route);
+    make_number(j, o, "status", t->status);
+    make_text(j, o, "reason", t->reason);
+    make_number(j, o, "duration_ms", to_ms(duration_ns(t, &t->spans[0])));
+    make_bool(j, o, "error", t->is_error);
+    make_bool(j, o, "sampled", t->is_sampled);
     return o;
 }
 
@@ -167,15 +177,15 @@ static int by_duration(const void *a, const void *b)
 char *tracer_json_list(struct trace **traces, size_t n, size_t max, bool slow)
 {
     struct tracer_json j = {0};
-    cJSON *list = tracer_json_array(&j, NULL, NULL);
+    cJSON *list = make_array(&j, NULL, NULL);
     if (slow && n > 1)
         qsort(traces, n, sizeof(struct trace *), by_duration);
     for (size_t i = 0; i < n && i < max; i++) {
         cJSON *o = add_summary(&j, list, traces[i]);
-        tracer_json_number(&j, o, "spans", traces[i]->nspans);
+        make_number(&j, o, "spans", traces[i]->nspans);
         add_steps(&j, o, traces[i]);
     }
-    return tracer_json_print(&j, list);
+    return make_print(&j, list);
 }
 
 /* ---- one whole ---- */
@@ -194,13 +204,13 @@ static double since_begin_ms(const struct trace *t, uint64_t at_ns)
 
 static void add_attributes(struct tracer_json *j, cJSON *o, const struct span *s)
 {
-    cJSON *attributes = tracer_json_object(j, o, "attributes");
+    cJSON *attributes = make_object(j, o, "attributes");
     for (unsigned i = 0; i < s->nattributes; i++) {
         const struct span_attribute *a = &s->attributes[i];
         if (a->text.p)
-            tracer_json_text(j, attributes, a->name, a->text);
+            make_text(j, attributes, a->name, a->text);
         else
-            tracer_json_number(j, attributes, a->name, (double)a->number);
+            make_number(j, attributes, a->name, (double)a->number);
     }
 }
 
@@ -213,19 +223,19 @@ static uint64_t parent_of(const struct trace *t, const struct span *s)
 
 static void add_span(struct tracer_json *j, cJSON *spans, const struct trace *t, const struct span *s)
 {
-    cJSON *o = tracer_json_object(j, spans, NULL);
-    tracer_json_span_id(j, o, "id", s->id);
-    tracer_json_span_id(j, o, "parent", parent_of(t, s));
-    tracer_json_text(j, o, "name", s == &t->spans[0] && t->name.len ? t->name : slice_of(s->name));
-    tracer_json_text(j, o, "kind", slice_of(kind_name(s->kind)));
-    tracer_json_number(j, o, "begin_ms", since_begin_ms(t, s->begin_ns));
-    tracer_json_number(j, o, "end_ms", since_begin_ms(t, trace_span_end_ns(t, s)));
-    tracer_json_bool(j, o, "failed", s->failed);
+    cJSON *o = make_object(j, spans, NULL);
+    make_span_id(j, o, "id", s->id);
+    make_span_id(j, o, "parent", parent_of(t, s));
+    make_text(j, o, "name", s == &t->spans[0] && t->name.len ? t->name : slice_of(s->name));
+    make_text(j, o, "kind", slice_of(kind_name(s->kind)));
+    make_number(j, o, "begin_ms", since_begin_ms(t, s->begin_ns));
+    make_number(j, o, "end_ms", since_begin_ms(t, trace_span_end_ns(t, s)));
+    make_bool(j, o, "failed", s->failed);
     add_attributes(j, o, s);
     if (s->link_span) {
-        cJSON *link = tracer_json_object(j, o, "link");
-        tracer_json_trace_id(j, link, "trace_id", s->link_trace);
-        tracer_json_span_id(j, link, "span_id", s->link_span);
+        cJSON *link = make_object(j, o, "link");
+        make_trace_id(j, link, "trace_id", s->link_trace);
+        make_span_id(j, link, "span_id", s->link_span);
     }
 }
 
@@ -234,16 +244,16 @@ char *tracer_json_show(const struct trace *t)
     struct tracer_json j = {0};
     cJSON *o = add_summary(&j, NULL, t);
     add_steps(&j, o, t);
-    tracer_json_number(&j, o, "dropped_spans", t->dropped_spans);
-    cJSON *spans = tracer_json_array(&j, o, "spans");
+    make_number(&j, o, "dropped_spans", t->dropped_spans);
+    cJSON *spans = make_array(&j, o, "spans");
     for (unsigned i = 0; i < t->nspans; i++)
         add_span(&j, spans, t, &t->spans[i]);
-    cJSON *events = tracer_json_array(&j, o, "events");
+    cJSON *events = make_array(&j, o, "events");
     for (unsigned i = 0; i < t->nevents && i < TRACE_EVENTS; i++) {
-        cJSON *e = tracer_json_object(&j, events, NULL);
-        tracer_json_text(&j, e, "type", slice_of(t->events[i].type));
-        tracer_json_text(&j, e, "text", t->events[i].text);
-        tracer_json_number(&j, e, "at_ms", since_begin_ms(t, t->events[i].at_ns));
+        cJSON *e = make_object(&j, events, NULL);
+        make_text(&j, e, "type", slice_of(t->events[i].type));
+        make_text(&j, e, "text", t->events[i].text);
+        make_number(&j, e, "at_ms", since_begin_ms(t, t->events[i].at_ns));
     }
-    return tracer_json_print(&j, o);
+    return make_print(&j, o);
 }

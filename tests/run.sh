@@ -65,6 +65,7 @@ for suite in "$@"; do
     trace)
         run trace/receiver timeout 120 python3 -B tests/trace/receiver.py --self-test
         run trace/story timeout 300 python3 -B tests/trace/story.py "$BUILD/tollgate"
+        run trace/full timeout 1200 python3 -B tests/trace/full.py "$BUILD/tollgate"
         ;;
     protect) run protect/numbers timeout 300 sh tests/protect/run.sh ;;
     metrics) run metrics/prometheus timeout 120 sh tests/metrics/run.sh ;;

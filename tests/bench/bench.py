@@ -24,7 +24,9 @@ import urllib.request
 from pathlib import Path
 from statistics import median
 
+import observed
 import proxies
+from measure import instructions_each, run_rounds, show, spread
 from processes import Process, cpu_ns, memory, tree
 
 US_CASES = {
@@ -83,7 +85,7 @@ VARIANTS = {
     'large': [('haproxy', 'haproxy-splice', {'DEFAULTS': 'option splice-auto'})],
     'limit': [('tollgate', 'tollgate-bare', {'ROUTE': '', 'BACKEND': 'breaker { enabled = no }  eject { failures = 0 }'})],
 }
-OTHER_CASES = ('shared', 'latency', 'idle', 'stream', 'start')
+OTHER_CASES = ('shared', 'observed', 'latency', 'idle', 'stream', 'start')
 
 
 class Bench:
@@ -132,58 +134,6 @@ def raise_file_limit():
         except (ValueError, OSError):
             continue
     return soft
-
-
-def spread(values, form='{:.1f}'):
-    """Median and range as text."""
-    low, middle, high = (form.format(v) for v in (min(values), median(values), max(values)))
-    return f'{middle:>9}  ({low} .. {high})'
-
-
-def ratios(rounds, name):
-    """Per-round ratios of Tollgate to NAME ('better': to the best of the others in that round)."""
-    found = []
-    for values in rounds:
-        others = {k: v for k, v in values.items() if k != 'tollgate'}
-        base = min(others.values()) if name == 'better' else others[name]
-        found.append(values['tollgate'] / base)
-    return found
-
-
-def show(bench, name, title, unit, rounds):
-    """Print a case measured in rounds, [{proxy: value}], and keep it for --json."""
-    print(f'\n{name}: {title}; {unit}, median (range) of {len(rounds)} rounds')
-    for proxy in rounds[0]:
-        print(f'  {proxy:<18}{spread([r[proxy] for r in rounds])}')
-    result = {'unit': unit, 'rounds': rounds}
-    others = [p for p in rounds[0] if p != 'tollgate']
-    if 'tollgate' in rounds[0] and others:
-        for other in [*others, 'better']:
-            found = ratios(rounds, other)
-            print(f'  tollgate/{other:<9}{spread(found, "{:.2f}")}')
-            result[f'tollgate/{other}'] = median(found)
-    bench.results[name] = result
-    sys.stdout.flush()
-
-
-def run_rounds(bench, under_test, cores, measure):
-    """Start all, let MEASURE(name, port, process, round) look at each in turn, round by round; [{name: value}]."""
-    running = []
-    try:
-        for proxy in under_test:
-            port = bench.port()
-            running.append((proxy.name, port, proxy.start(bench, port, cores)))
-        for name, port, process in running:
-            measure(name, port, process, None)  # warm up
-        rounds = []
-        for i in range(bench.options.rounds):
-            turn = running[i % len(running):] + running[:i % len(running)]
-            values = {name: measure(name, port, process, i) for name, port, process in turn}
-            rounds.append({name: values[name] for name, _, _ in running})
-        return rounds
-    finally:
-        for _, _, process in running:
-            process.stop()
 
 
 def case_cpu(bench, name):
@@ -258,6 +208,11 @@ def case_shared(bench):
     print(f'  redis/memory      {spread(found, "{:.2f}")}')
     print(f'  commands a write  {spread([c for _, c in seen])}; connections to 3 nodes: {seen[-1][0]:.0f}')
     bench.results['shared'] = {'unit': 'us', 'rounds': rounds, 'redis/memory': median(found)}
+
+
+def case_observed(bench):
+    """What it costs to be observed."""
+    observed.run(bench)
 
 
 def case_latency(bench):
@@ -426,26 +381,12 @@ def case_strace(bench):
         bench.results.setdefault('strace', {})[proxy.name] = {name: count / n for name, count in calls.items()}
 
 
-def instructions(bench, proxy, requests):
-    """Instructions the whole tree ran, from start to end, serving REQUESTS small ones."""
-    out = bench.dir / f'callgrind-{proxy.name}-{requests}'
-    out.mkdir()
-    out.chmod(0o777)  # nginx's worker writes there as another user
-    prefix = ['valgrind', '--tool=callgrind', '--trace-children=yes', f'--callgrind-out-file={out}/%p']
-    port = bench.port()
-    with proxy.start(bench, port, bench.core, prefix, patience=60) as process:
-        bench.note_errors(f'callgrind {proxy.name}', bench.load(port, ['--requests', requests, '--connections', 8],
-                                                                bench.core))
-        process.stop(patience=60)
-    return sum(int(n) for file in out.iterdir() for n in re.findall(r'^totals: (\d+)', file.read_text(), re.M))
-
-
 def case_callgrind(bench):
     """User-space instructions per small request: the difference of two runs, which takes start and end away."""
     n = 5000
     print(f'\ncallgrind: user-space instructions per request, ({2 * n} requests less {n}) / {n}')
     for proxy in bench.proxies:
-        each = (instructions(bench, proxy, 2 * n) - instructions(bench, proxy, n)) / n
+        each = instructions_each(bench, proxy, n)
         print(f'  {proxy.name:<18}{each:9.0f}')
         bench.results.setdefault('callgrind', {})[proxy.name] = each
         sys.stdout.flush()

@@ -77,7 +77,8 @@ def find(build):
              'haproxy': shutil.which('haproxy', path=search_path())}
     if not os.access(paths['tollgate'], os.X_OK):
         paths['tollgate'] = None
-    every = [Proxy('tollgate', paths['tollgate'], 'tollgate.conf', {'BACKEND': '', 'ROUTE': '', 'ROUTES': ''}),
+    every = [Proxy('tollgate', paths['tollgate'], 'tollgate.conf',
+                   {'LOG': 'access = off', 'BACKEND': '', 'ROUTE': '', 'ROUTES': ''}),
              Proxy('nginx', paths['nginx'], 'nginx.conf', {'REQUEST_BUFFERING': 'on', 'HTTP': '', 'SERVER': '', 'LOCATION': ''}),
              Proxy('haproxy', paths['haproxy'], 'haproxy.cfg', {'GLOBAL': '', 'DEFAULTS': '', 'FRONTEND': ''}, ('-db', '-f'))]
     return [p for p in every if p.binary], [p.name for p in every if not p.binary]

@@ -204,15 +204,16 @@ def metric(gateway, name, labels=None):
 
 
 class Gateway(Process):
-    """`build/tollgate -c FILE`. DOORS: {port of a node: port to go to instead}. ENV: of the process."""
+    """`build/tollgate -c FILE`. DOORS: {port of a node: port to go to instead}. ENV: of the process. LOG: options of the
+    section log."""
 
-    def __init__(self, binary, conf, workers=2, doors=None, env=None, level="info"):
+    def __init__(self, binary, conf, workers=2, doors=None, env=None, level="info", log="access = off"):
         self.port, self.admin, self.workers = free_port(), free_port(), workers
         self.dir = tempfile.TemporaryDirectory()
         path = os.path.join(self.dir.name, "gw.conf")
         with open(path, "w", encoding="ascii") as f:
             f.write(f'workers = {workers}\nlisten "127.0.0.1:{self.port}" {{}}\nadmin "127.0.0.1:{self.admin}" {{}}\n'
-                    f'log {{ access = off  level = {level} }}\nclient {{ max_connections = 8000 }}\n{conf}')
+                    f'log {{ {log}  level = {level} }}\nclient {{ max_connections = 8000 }}\n{conf}')
         self.log = open(os.path.join(self.dir.name, "log"), "a+", encoding="utf-8", errors="replace")
         env = dict(env or {})
         preload = [env["LD_PRELOAD"]] if "LD_PRELOAD" in env else []

@@ -362,4 +362,5 @@ def test_shown_on_the_admin_port(binary):
         origin.stop()
 
 
-run(globals())
+if __name__ == "__main__":
+    run(globals())

@@ -324,7 +324,8 @@ START_TEST(exports_hostile_text)
     free(text);
     static char large[3000]; /* all of it wants an escape */
     memset(large, 1, sizeof(large));
-    t->path = (struct slice){large, sizeof(large)};
+    t->path = t->name = t->route = t->request_id = t->reason = t->state =
+        (struct slice){large, sizeof(large)};
     text = tracer_otlp_json(&from, &t, 1);
     cJSON *j = cJSON_Parse(text);
     ck_assert_ptr_nonnull(j);

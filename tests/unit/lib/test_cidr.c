@@ -42,6 +42,19 @@ START_TEST(an_address_is_read_and_printed)
 }
 END_TEST
 
+START_TEST(every_octet_is_printed)
+{
+    char out[IP_TEXT_MAX], want[IP_TEXT_MAX];
+    for (unsigned n = 0; n < 256; n++) {
+        struct ip ip;
+        int len = snprintf(want, sizeof(want), "%u.%u.%u.%u", n, 255 - n, n ^ 0x55, (n * 7) & 255);
+        ck_assert(ip_parse(slice_of(want), &ip));
+        ck_assert_uint_eq(ip_text(&ip, out), (unsigned)len);
+        ck_assert_str_eq(out, want);
+    }
+}
+END_TEST
+
 START_TEST(a_nul_inside_is_refused)
 {
     struct ip ip;
@@ -151,6 +164,7 @@ static Suite *cidr_suite(void)
     Suite *s = suite_create("cidr");
     TCase *t = tcase_create("cidr");
     tcase_add_loop_test(t, an_address_is_read_and_printed, 0, COUNT(addresses));
+    tcase_add_test(t, every_octet_is_printed);
     tcase_add_test(t, a_nul_inside_is_refused);
     tcase_add_loop_test(t, a_block_has_its_members, 0, COUNT(members));
     tcase_add_loop_test(t, a_bad_block_is_refused, 0, COUNT(bad_blocks));
