@@ -67,7 +67,7 @@ static struct state_answer state(void *ctx, const struct state_ask *ask)
     struct endpoint_list **lists;
     struct state_answer answer = {0};
     if (look_at(ctx, &view, &lists)) {
-        answer = debug_has(ask) ? debug_handle(view.debug, &view, ask) : state_handle(&view, ask);
+        answer = state_handle(&view, ask);
         free(lists);
     }
     return answer;
@@ -82,7 +82,6 @@ static void print_state(void *ctx, FILE *out)
         return;
     state_metrics(&view, out);
     free(lists);
-    watchdog_metrics(c->watchdog, out);
     if (c->admin)
         admin_metrics(c->admin, out);
     if (c->watchdog)
