@@ -149,7 +149,7 @@ test_lost_node() {
     check "there is nothing else" test $(($(count HIT <"$work/words") + $(count MISS <"$work/words"))) = "$KEYS"
     check "redis-check tells which one is gone" nodes_are gateway-1 up down up
     check "and its exit code too" redis_check_fails gateway-1
-    ask_inside gateway-1 9901 POST "/cache/purge?prefix=http://$SHOP/people/lost-" >"$work/purge"
+    ask_inside gateway-1 9901 POST "/cache/purge?prefix=http://$SHOP/people/lost-" localhost >"$work/purge"
     check "a purge that it did not get is not called complete" grep -qE '"complete":[[:space:]]*false' "$work/purge"
     check "the others have carried it out" is_cached_as MISS "$two/people/lost-1"
     quietly docker start "$id"
