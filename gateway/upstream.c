@@ -190,14 +190,14 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, voi
     struct upstream_conn *c = (struct upstream_conn *)private;
     if (!c || c->state != CONN_CONNECTING)
         return 0;
-    int mask = 0;
-    if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
-        mask |= UV_READABLE;
-    if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
-        mask |= UV_WRITABLE;
-    if (what == CURL_POLL_REMOVE && (!c->poll || c->poll->fd != fd))
-        return 0;
-    return poll_set(c, fd, mask) ? 0 : -1;
+    int in = what == CURL_POLL_IN || what == CURL_POLL_INOUT ? UV_READABLE : 0;
+    int out = what == CURL_POLL_OUT || what == CURL_POLL_INOUT ? UV_WRITABLE : 0;
+    if (what != CURL_POLL_REMOVE)
+        return poll_set(c, fd, in | out) ? 0 : -1;
+    /* Before the socket may be closed: its number can be another worker's when we hear of the failure. */
+    if (c->poll && c->poll->fd == fd)
+        poll_close(c);
+    return 0;
 }
 
 static void on_timer(uv_timer_t *t)
