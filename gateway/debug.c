@@ -47,6 +47,7 @@ struct job {
     unsigned seconds, hz;
     bool is_pprof;
     _Atomic bool is_unwanted;
+    _Atomic bool is_forgotten; /* it did not end in time: nobody hears of it any more */
     /* the actor's */
     enum job_state state;
     struct note *note; /* until it is posted */
@@ -110,7 +111,8 @@ static void on_tick(void *self, uint64_t now_ns)
         j->state = JOB_HAS_ANSWER;
     }
     /* A full mailbox is tried again. */
-    if (j->state == JOB_HAS_ANSWER && mailbox_send(j->debug->setup.mailbox, &j->note->base))
+    if (j->state == JOB_HAS_ANSWER && !atomic_load_explicit(&j->is_forgotten, memory_order_relaxed) &&
+        mailbox_send(j->debug->setup.mailbox, &j->note->base))
         j->state = JOB_POSTED;
 }
 
@@ -137,14 +139,16 @@ static void answer_ticket(struct job *j, struct state_answer answer)
     state_finish(&j->ticket->base, answer);
 }
 
-/* The actor has ended, or ends at once: it only waits for that. */
-static void end_job(struct job *j)
+/* The actor has ended, or ends at once: it only waits for that. False: not in time, and what its thread still
+ * uses is its own for ever. */
+static bool end_job(struct job *j)
 {
     atomic_store_explicit(&j->is_unwanted, true, memory_order_relaxed);
     j->debug->jobs[j->kind] = NULL;
     if (!actor_stop(j->actor, clock_now_ns() + STOP_NS)) {
+        atomic_store_explicit(&j->is_forgotten, true, memory_order_relaxed);
         answer_ticket(j, state_refuse(503, "it takes too long"));
-        return; /* what its thread still uses is its own for ever */
+        return false;
     }
     actor_free(j->actor);
     if (j->profile)
@@ -153,6 +157,7 @@ static void end_job(struct job *j)
         free(j->note);
     answer_ticket(j, j->answer);
     free(j);
+    return true;
 }
 
 void debug_finish(struct debug *d, struct message *m)
@@ -160,7 +165,7 @@ void debug_finish(struct debug *d, struct message *m)
     enum job_kind kind = ((struct note *)m)->kind;
     message_drop(m);
     if (d->jobs[kind])
-        end_job(d->jobs[kind]);
+        (void)end_job(d->jobs[kind]);
 }
 
 static void note_free(struct message *m)
@@ -266,8 +271,10 @@ struct debug *debug_new(const struct debug_setup *setup)
 
 void debug_free(struct debug *d)
 {
+    bool is_over = true;
     for (int i = 0; d && i < JOBS; i++)
         if (d->jobs[i])
-            end_job(d->jobs[i]);
-    free(d);
+            is_over &= end_job(d->jobs[i]);
+    if (is_over)
+        free(d);
 }

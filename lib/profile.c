@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -52,6 +53,7 @@ struct profile {
     size_t nstacks;
     uint64_t begin_ns;
     bool is_stopped;
+    bool is_in_use; /* by a handler that is late, for ever */
     struct profile_totals totals;
 };
 
@@ -229,6 +231,12 @@ static struct slot *slot_of(const struct profile *p, pid_t tid)
     return NULL;
 }
 
+/* Rather than that it was not found: for want of a descriptor, or because there are too many. */
+static bool has_ended(pid_t tid)
+{
+    return syscall(SYS_tgkill, getpid(), tid, 0) != 0 && errno == ESRCH;
+}
+
 /* The thread of slot I has ended: its handler runs no more. */
 static void drop_thread(struct profile *p, size_t i)
 {
@@ -254,7 +262,7 @@ static void look_for_threads(struct profile *p)
             add_thread(p, ids[i]);
     }
     for (size_t i = 0; n > 0 && i < PROFILE_THREADS_MAX; i++)
-        if (slot_at(p, i) && !slot_at(p, i)->is_seen)
+        if (slot_at(p, i) && !slot_at(p, i)->is_seen && has_ended(slot_at(p, i)->tid))
             drop_thread(p, i);
 }
 
@@ -311,7 +319,7 @@ void profile_stop(struct profile *p)
     for (size_t i = 0; i < PROFILE_THREADS_MAX; i++)
         if (slot_at(p, i))
             timer_delete(slot_at(p, i)->timer);
-    bool is_quiet = hook_clear(&hook, clock_now_ns() + LATE_NS);
+    p->is_in_use = !hook_clear(&hook, clock_now_ns() + LATE_NS);
     p->totals.duration_ns = clock_now_ns() - p->begin_ns;
     p->is_stopped = true;
     for (size_t i = 0; i < PROFILE_THREADS_MAX; i++) {
@@ -319,11 +327,9 @@ void profile_stop(struct profile *p)
         if (!s)
             continue;
         drain(p, s);
-        if (is_quiet)
+        if (!p->is_in_use)
             free(s);
     }
-    if (!is_quiet)
-        modules_get(p->modules); /* a handler still reads them, and never lets go */
 }
 
 void profile_free(struct profile *p)
@@ -335,6 +341,8 @@ void profile_free(struct profile *p)
             free(c->stack);
             free(c);
         }
+    if (p->is_in_use)
+        return;
     modules_free(p->modules);
     free(p);
 }

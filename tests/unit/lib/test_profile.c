@@ -1,11 +1,14 @@
 /* test_profile.c: what a process spends its CPU time on (lib/profile, profile_report, unwind). */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "lib/clock.h"
 #include "lib/profile_report.h"
@@ -289,6 +292,43 @@ START_TEST(keeps_errno)
 }
 END_TEST
 
+/* Leaves nobody a descriptor, now and then. */
+static void *take_descriptors(void *unused)
+{
+    (void)unused;
+    while (!atomic_load(&ends)) {
+        int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (fd >= 0)
+            close(fd);
+    }
+    return NULL;
+}
+
+START_TEST(a_thread_that_is_not_found_for_want_of_descriptors_has_not_ended)
+{
+    struct rlimit usual, one_left;
+    pthread_t t;
+    int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    one_left = (struct rlimit){.rlim_cur = (rlim_t)next + 1, .rlim_max = usual.rlim_max};
+    close(next);
+    atomic_store(&ends, false);
+    ck_assert_int_eq(pthread_create(&t, NULL, take_descriptors, NULL), 0);
+    struct profile *p = profile_new(500, NULL);
+    ck_assert_ptr_nonnull(p);
+    size_t threads = profile_totals(p).threads;
+    ck_assert_uint_ge(threads, 2);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &one_left), 0);
+    for (int i = 0; i < 5000; i++)
+        profile_collect(p);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    ck_assert_uint_eq(profile_totals(p).threads, threads);
+    atomic_store(&ends, true);
+    pthread_join(t, NULL);
+    profile_free(p);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *s = suite_create("profile");
@@ -296,6 +336,7 @@ static Suite *make_suite(void)
     tcase_set_timeout(t, 300);
     tcase_add_test(t, names_the_function_that_burns);
     tcase_add_test(t, one_at_a_time);
+    tcase_add_test(t, a_thread_that_is_not_found_for_want_of_descriptors_has_not_ended);
     tcase_add_test(t, samples_stand_for_their_time);
     tcase_add_test(t, what_has_no_room_is_counted);
     tcase_add_test(t, finds_threads_that_begin_later);
