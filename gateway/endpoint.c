@@ -251,12 +251,13 @@ void endpoint_put(struct endpoint *e)
 
 struct endpoint_list *endpoint_list_renew(const struct endpoint_list *l)
 {
-    size_t size = sizeof(*l) + l->n * sizeof(l->at[0]);
-    struct endpoint_list *copy = malloc(size);
+    size_t size = l->n * sizeof(l->at[0]);
+    struct endpoint_list *copy = malloc(sizeof(*copy) + size);
     if (!copy)
         return NULL;
-    memcpy(copy, l, size);
-    atomic_init(&copy->refs, 1);
+    atomic_init(&copy->refs, 1); /* others count their own of L meanwhile, which is not to be copied */
+    copy->n = l->n;
+    memcpy(copy->at, l->at, size);
     for (size_t i = 0; i < l->n; i++) {
         struct endpoint *e = endpoint_get(l->at[i].endpoint);
         copy->at[i].weight = e->by_hand.weight ? e->by_hand.weight : l->at[i].configured;

@@ -374,6 +374,49 @@ START_TEST(workers_let_go_while_the_control_thread_finds_and_sweeps)
 }
 END_TEST
 
+/* ---- renewing ---- */
+
+struct holder {
+    struct endpoint_list *list;
+    _Atomic bool ended;
+};
+
+/* A worker that takes and lets go. */
+static void *hold(void *arg)
+{
+    struct holder *h = arg;
+    while (!atomic_load(&h->ended))
+        endpoint_list_put(endpoint_list_get(h->list));
+    return NULL;
+}
+
+START_TEST(a_list_is_renewed_while_others_count_theirs)
+{
+    struct endpoint_registry *reg = registry();
+    struct endpoint *e = find(reg, &users, "10.0.0.1");
+    struct holder h = {.list = list_of(e)};
+    pthread_t thread;
+    h.list->at[0].configured = 3;
+    ck_assert_int_eq(pthread_create(&thread, NULL, hold, &h), 0);
+    for (int round = 0; round < ROUNDS / 20; round++) {
+        e->by_hand.weight = round % 2 ? 7 : 0;
+        e->by_hand.is_drained = round % 2;
+        struct endpoint_list *l = endpoint_list_renew(h.list);
+        ck_assert_ptr_nonnull(l);
+        ck_assert_uint_eq(l->refs, 1);
+        ck_assert_uint_eq(l->n, 1);
+        ck_assert_uint_eq(l->at[0].weight, round % 2 ? 7 : 3);
+        ck_assert_int_eq(l->at[0].is_drained, round % 2);
+        endpoint_list_put(l);
+    }
+    atomic_store(&h.ended, true);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_uint_eq(e->refs, 1);
+    endpoint_list_put(h.list);
+    endpoint_registry_free(reg);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *s = suite_create("endpoint");
@@ -390,6 +433,7 @@ static Suite *make_suite(void)
     tcase_add_test(t, without_references_it_lives_until_the_sweep);
     tcase_add_test(t, the_sweep_takes_out_any_of_many);
     tcase_add_test(t, a_list_keeps_its_endpoints);
+    tcase_add_test(t, a_list_is_renewed_while_others_count_theirs);
     tcase_add_test(t, workers_let_go_while_the_control_thread_finds_and_sweeps);
     suite_add_tcase(s, t);
     return s;
