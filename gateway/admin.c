@@ -31,7 +31,8 @@
 #define STATUS_CLIENT_GONE 499  /* in the log only */
 #define LIST_MAX           2048 /* bytes of the list of all pages */
 #define IDLE_S             30
-#define WAIT_S             120  /* an answer may take so long */
+#define WAIT_S             120 /* an answer may take so long */
+#define TICK_MS            1000
 #define EVERY_MS           1000 /* between events of the status, unless it is said */
 
 struct admin {
@@ -319,7 +320,8 @@ static void name_peer(struct MHD_Connection *c, char peer[PEER_MAX])
         ip_text(&ip, peer);
         return;
     }
-    info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD); /* may overwrite what it gave before */
+    info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD); /* may overwrite what it gave before */
     if (info && getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &user, &len) == 0)
         snprintf(peer, PEER_MAX, "unix, user %u", (unsigned)user.uid);
     else
@@ -482,12 +484,6 @@ static void on_entered(void *ctx, const struct admin_guest *g)
     (void)!httpd_add(a->httpd, g->fd, g->addr, g->addr_len);
 }
 
-static void on_prepare(uv_prepare_t *p)
-{
-    struct admin *a = p->data;
-    httpd_turn(a->httpd);
-}
-
 static void on_check(uv_check_t *c)
 {
     struct admin *a = c->data;
@@ -499,6 +495,16 @@ static void on_tick(uv_timer_t *t)
     struct admin *a = t->data;
     admin_audit_tick(&a->audit, clock_now_ns());
     httpd_poke(a->httpd); /* its own inactivity timeout wants a look now and then */
+}
+
+/* A turn sends some blocks of a large answer, and its socket, which has room for more, tells of nothing: the
+ * loop may not rest then. */
+static void on_prepare(uv_prepare_t *p)
+{
+    struct admin *a = p->data;
+    httpd_turn(a->httpd);
+    if (httpd_is_poked(a->httpd))
+        uv_timer_start(&a->tick, on_tick, 0, TICK_MS);
 }
 
 static void on_stream(void *ctx)
@@ -547,7 +553,7 @@ struct admin *admin_new(const struct admin_setup *setup, struct err *err)
     a->prepare.data = a->check.data = a->tick.data = a;
     uv_prepare_start(&a->prepare, on_prepare);
     uv_check_start(&a->check, on_check);
-    uv_timer_start(&a->tick, on_tick, 1000, 1000);
+    uv_timer_start(&a->tick, on_tick, TICK_MS, TICK_MS);
     return a;
 }
 

@@ -15,7 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BLOCK (16 * 1024) /* bytes that libmicrohttpd asks for at a time, at most */
+#define BLOCK     (16 * 1024) /* bytes that libmicrohttpd asks for at a time, at most */
+#define FRAME_MAX 1024        /* of what is around a large event's data */
 
 struct event_stream {
     struct event_streams *all;
@@ -32,7 +33,8 @@ struct event_stream {
     uint64_t dropped; /* not told yet */
     size_t begin;     /* of what waits, in the ring */
     size_t len;
-    char ring[EVENT_STREAM_ROOM];
+    char *ring;
+    size_t size; /* of the ring */
 };
 
 struct event_streams {
@@ -87,9 +89,9 @@ void event_stream_frame(struct buf *out, const char *name, uint64_t id, struct s
 
 static bool put(struct event_stream *s, struct slice text)
 {
-    if (text.len > sizeof(s->ring) - s->len)
+    if (text.len > s->size - s->len)
         return false;
-    size_t at = (s->begin + s->len) % sizeof(s->ring), first = sizeof(s->ring) - at;
+    size_t at = (s->begin + s->len) % s->size, first = s->size - at;
     first = first < text.len ? first : text.len;
     memcpy(s->ring + at, text.p, first);
     memcpy(s->ring, text.p + first, text.len - first);
@@ -99,13 +101,30 @@ static bool put(struct event_stream *s, struct slice text)
 
 static size_t take(struct event_stream *s, char *to, size_t max)
 {
-    size_t n = s->len < max ? s->len : max, first = sizeof(s->ring) - s->begin;
+    size_t n = s->len < max ? s->len : max, first = s->size - s->begin;
     first = first < n ? first : n;
     memcpy(to, s->ring + s->begin, first);
     memcpy(to + first, s->ring, n - first);
-    s->begin = (s->begin + n) % sizeof(s->ring);
+    s->begin = (s->begin + n) % s->size;
     s->len -= n;
     return n;
+}
+
+/* A large event gets room beside what waits, if that is no large one. */
+static void make_room(struct event_stream *s, size_t need)
+{
+    size_t size = EVENT_STREAM_ROOM + need;
+    if (need <= EVENT_STREAM_ROOM || size <= s->size || s->len > EVENT_STREAM_ROOM)
+        return;
+    char *ring = malloc(size);
+    if (!ring)
+        return;
+    size_t len = take(s, ring, s->len);
+    free(s->ring);
+    s->ring = ring;
+    s->size = size;
+    s->begin = 0;
+    s->len = len;
 }
 
 static void resume(struct event_stream *s)
@@ -134,18 +153,33 @@ static void tell_dropped(struct event_stream *s)
         s->dropped = 0;
 }
 
+/* Space for an event with so many bytes of data, most often in one line; what is given is to be freed. */
+static char *begin_event(const struct event_stream *s, struct buf *b, size_t len)
+{
+    bool is_large = len > EVENT_STREAM_ROOM - FRAME_MAX && len <= EVENT_STREAM_LARGE;
+    char *large = is_large ? malloc(len + FRAME_MAX) : NULL;
+    if (large)
+        buf_init(b, large, len + FRAME_MAX);
+    else
+        buf_init(b, s->all->scratch, sizeof(s->all->scratch));
+    return large;
+}
+
 void event_stream_send(struct event_stream *s, const char *name, struct slice data)
 {
     struct buf b;
     if (s->has_left || s->is_ending)
         return;
-    buf_init(&b, s->all->scratch, sizeof(s->all->scratch));
+    char *large = begin_event(s, &b, data.len);
     add_dropped(s, &b);
     event_stream_frame(&b, name, ++s->id, data);
+    if (!b.failed)
+        make_room(s, b.len);
     if (!b.failed && put(s, buf_slice(&b)))
         s->dropped = 0;
     else
         s->dropped++;
+    free(large);
     s->was_sent_to = true;
     resume(s);
 }
@@ -168,8 +202,10 @@ static ssize_t on_read(void *ctx, uint64_t pos, char *to, size_t max)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     if (s->len == 0)
         tell_dropped(s);
-    if (s->len > 0)
+    if (s->len > 0) {
+        s->all->poke(s->all->ctx); /* to send it and to take the rest, also while others make it wait */
         return (ssize_t)take(s, to, max);
+    }
     if (s->is_ending)
         return MHD_CONTENT_READER_END_OF_STREAM;
     s->is_suspended = true;
@@ -198,9 +234,16 @@ static void on_beat(uv_timer_t *t)
 
 /* ---- life ---- */
 
+static void stream_free(struct event_stream *s)
+{
+    if (s)
+        free(s->ring);
+    free(s);
+}
+
 static void on_closed(uv_handle_t *h)
 {
-    free(h->data);
+    stream_free(h->data);
 }
 
 /* The response is freed: its stream is over, however it came to that. */
@@ -259,10 +302,12 @@ struct event_stream *event_stream_new(struct event_streams *all, struct MHD_Conn
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
     struct event_stream *s = all->n < EVENT_STREAMS_MAX && info ? calloc(1, sizeof(*s)) : NULL;
-    if (!s || uv_poll_init(all->loop, &s->watch, info->connect_fd) != 0) {
-        free(s);
+    if (!s || !(s->ring = malloc(EVENT_STREAM_ROOM)) ||
+        uv_poll_init(all->loop, &s->watch, info->connect_fd) != 0) {
+        stream_free(s);
         return NULL;
     }
+    s->size = EVENT_STREAM_ROOM;
     s->watch.data = s;
     s->all = all;
     s->mhd = c;

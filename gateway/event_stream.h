@@ -12,12 +12,12 @@
  *     event_streams_end(all);                                   // then let libmicrohttpd run, then close it
  *     event_streams_free(all);                                  // when the loop has closed its handles
  *
- * A stream holds at most EVENT_STREAM_ROOM bytes that its client has not taken. An event that does not fit is
- * dropped whole, and as soon as there is room the client gets
- *     event: dropped
- *     data: {"count":17}
- * before what follows. Every event but this has an id, which counts up by one from 1 and counts those that
- * were dropped too. There is no history: Last-Event-ID is not heeded.
+ * A stream holds at most EVENT_STREAM_ROOM bytes that its client has not taken, and beside them one event
+ * that is larger than that: the status of some hundred routes is, and of some thousand it has
+ * EVENT_STREAM_LARGE bytes, the most. An event that does not fit is dropped whole, and as soon as there is
+ * room the client gets event: dropped data: {"count":17} before what follows. Every event but this has an id,
+ * which counts up by one from 1 and counts those that were dropped too. There is no history: Last-Event-ID is
+ * not heeded.
  *
  * When nothing was sent for EVENT_STREAM_BEAT_MS, a comment is, so that nobody between takes the connection
  * for dead. A client that leaves is seen at once, also in a half (a closed sending side is a client that has
@@ -36,6 +36,7 @@
 #include "lib/buf.h"
 
 #define EVENT_STREAM_ROOM    (64 * 1024)
+#define EVENT_STREAM_LARGE   (4 * 1024 * 1024)
 #define EVENT_STREAM_BEAT_MS 15000
 #define EVENT_STREAMS_MAX    32
 

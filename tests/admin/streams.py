@@ -295,6 +295,36 @@ def stable_files(gateway):
     return seen if all(gateway.files() == seen for _ in range(50)) else 0
 
 
+def keep_asking(gateway, target):
+    """On one connection, until it ends."""
+    try:
+        with socket.create_connection(("127.0.0.1", gateway.admin), timeout=WAIT) as s:
+            while True:
+                s.sendall(f"GET {target} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer sesame\r\n\r\n".encode() * 4)
+                if not s.recv(1 << 20):
+                    return
+    except OSError:
+        pass
+
+
+def ends_while_it_is_asked(gateway):
+    """A stream makes the port answer once more when everything else has gone."""
+    stream = Stream(gateway, "/log")
+    askers = [threading.Thread(target=keep_asking, args=(gateway, target))
+              for target in ("/metrics", "/status", "/debug/memory", "/debug/threads", "/traces") * 2]
+    for asker in askers:
+        asker.start()
+    first = Stream(gateway, "/events?every=250ms")
+    first.until("status")
+    check("a gateway that is asked stops", (status := gateway.stop()) == 0, status)
+    for asker in askers:
+        asker.join()
+    first.close()
+    stream.close()
+    errors = gateway.errors()
+    check("without a fault in its last answers", b"Sanitizer" not in errors, errors[:3000])
+
+
 def stops_promptly(gateway):
     streams = [Stream(gateway, "/events?every=250ms"), Stream(gateway, "/log")]
     gateway.client.close()
@@ -311,12 +341,15 @@ def main(binary):
     backend = socket.create_server(("127.0.0.1", 0), backlog=64)
     threading.Thread(target=serve, args=(backend,), daemon=True).start()
     port = backend.getsockname()[1]
-    for log in ('access = off\n mask_query = {"key"}', 'format = combined\n mask_query = {"key"}'):
+    usual = (lines_and_filters, errors_too, refusals, status_events, breaker_events, slow_reader, too_many,
+             stops_promptly)
+    for stories, log in ((usual, 'access = off\n mask_query = {"key"}'),
+                         (usual, 'format = combined\n mask_query = {"key"}'),
+                         ((ends_while_it_is_asked,), "access = off")):
         with tempfile.TemporaryDirectory() as directory:
             gateway = Gateway(binary, directory, port, log)
             try:
-                for story in (lines_and_filters, errors_too, refusals, status_events, breaker_events, slow_reader,
-                              too_many, stops_promptly):
+                for story in stories:
                     story(gateway)
             finally:
                 if gateway.process.poll() is None:

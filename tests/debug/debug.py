@@ -206,7 +206,8 @@ def test_threads(gateway):
     names = {t["name"] for t in threads}
     check("every worker is there", sorted(t["worker"] for t in workers) == [0, 1], [t["name"] for t in workers])
     check("others are there", {"watchdog", "prober", "debug"} <= names, sorted(names))
-    check("all say where they are", all(t["stack"] for t in threads), sum(1 for t in threads if t["stack"]))
+    # ThreadSanitizer holds signals back while a thread waits in a call that it does not know
+    check("all say where they are", SANITIZED or all(t["stack"] for t in threads), sum(1 for t in threads if t["stack"]))
     check("a worker is in its loop", SANITIZED or all("uv_run" in t["stack"] for t in workers), workers[0]["stack"][:4])
 
 

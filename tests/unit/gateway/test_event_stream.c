@@ -115,6 +115,53 @@ START_TEST(slow_client)
 }
 END_TEST
 
+/* The status of many routes has more bytes than a stream holds of anything else. */
+START_TEST(large_events)
+{
+    const size_t len = 5 * EVENT_STREAM_ROOM;
+    struct world w;
+    char *data = malloc(len);
+    ck_assert_ptr_nonnull(data);
+    memset(data, 'x', len);
+    memcpy(data + len - 4, "LAST", 4);
+    world_open(&w);
+    world_ask(&w);
+    event_stream_send(w.last, "e", SLICE("before"));
+    event_stream_send(w.last, "large", (struct slice){data, len});
+    event_stream_send(w.last, "large", (struct slice){data, len}); /* no room beside the first */
+    event_stream_send(w.last, "e", SLICE("behind"));
+    const char *all = read_until(&w, "data: behind\n\n");
+    ck_assert_ptr_nonnull(all);
+    ck_assert_ptr_nonnull(strstr(all, "id: 1\ndata: before\n\nevent: large\nid: 2\ndata: xxx"));
+    const char *end = strstr(all, "LAST\n\n");
+    ck_assert_ptr_nonnull(end);
+    size_t got = 0;
+    for (const char *p = strstr(all, "xxx"); p < end; p++) /* chunks have their sizes in between */
+        got += *p == 'x';
+    ck_assert_uint_eq(got, len - 4);
+    ck_assert_ptr_nonnull(strstr(end, "LAST\n\nevent: dropped\ndata: {\"count\":1}\n\nevent: e\nid: 4\n"));
+    event_stream_send(w.last, "large", (struct slice){data, len});
+    ck_assert_ptr_nonnull(read_until(&w, "LAST\n\n"));
+    world_close(&w);
+    free(data);
+}
+END_TEST
+
+START_TEST(an_event_larger_than_the_most_is_dropped)
+{
+    struct world w;
+    char *data = malloc(EVENT_STREAM_LARGE + 1);
+    ck_assert_ptr_nonnull(data);
+    memset(data, 'x', EVENT_STREAM_LARGE + 1);
+    world_open(&w);
+    world_ask(&w);
+    event_stream_send(w.last, "large", (struct slice){data, EVENT_STREAM_LARGE + 1});
+    ck_assert_ptr_nonnull(read_until(&w, "event: dropped\ndata: {\"count\":1}\n\n"));
+    world_close(&w);
+    free(data);
+}
+END_TEST
+
 /* Its socket is watched: nothing has to be sent to see it. */
 START_TEST(client_leaves)
 {
@@ -161,6 +208,8 @@ static Suite *make_suite(void)
     tcase_add_test(t, head_and_events);
     tcase_add_test(t, idle_costs_nothing);
     tcase_add_test(t, slow_client);
+    tcase_add_test(t, large_events);
+    tcase_add_test(t, an_event_larger_than_the_most_is_dropped);
     tcase_add_test(t, client_leaves);
     tcase_add_test(t, too_many);
     suite_add_tcase(s, t);
