@@ -272,6 +272,12 @@ void state_family(FILE *out, const char *name, const char *type, const char *hel
     fprintf(out, "# HELP tollgate_%s %s\n# TYPE tollgate_%s %s\n", name, help, name, type);
 }
 
+void state_sample(FILE *out, const char *name, const char *type, const char *help, uint64_t value)
+{
+    state_family(out, name, type, help);
+    fprintf(out, "tollgate_%s %" PRIu64 "\n", name, value);
+}
+
 /* A value of a label, with what has to be escaped. */
 static void label(FILE *out, const char *name, const char *value)
 {

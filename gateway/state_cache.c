@@ -156,25 +156,19 @@ struct state_answer state_purge(const struct state_view *v, const struct state_a
 
 /* ---- metrics ---- */
 
-static void print(FILE *out, const char *name, const char *type, const char *help, uint64_t value)
-{
-    state_family(out, name, type, help);
-    fprintf(out, "tollgate_%s %" PRIu64 "\n", name, value);
-}
-
 void state_cache_metrics(const struct state_view *v, FILE *out)
 {
     struct object_store_stats s;
     struct flights_stats f;
     object_store_stats(v->cache->store, &s);
     flights_stats(v->cache->flights, &f);
-    print(out, "cache_size_bytes", "gauge", "Memory that the cache may take.", s.size);
-    print(out, "cache_used_bytes", "gauge", "Memory that it takes.", s.used);
-    print(out, "cache_objects", "gauge", "Objects that are stored.", s.objects);
-    print(out, "cache_stored_total", "counter", "Objects that were stored.", s.stored);
-    print(out, "cache_evicted_total", "counter", "Objects that went to make room.", s.evicted);
-    print(out, "cache_refused_total", "counter", "Times that there was no room.", s.refused);
-    print(out, "cache_flights", "gauge", "Fetches for the cache that are under way.", f.flying);
+    state_sample(out, "cache_size_bytes", "gauge", "Memory that the cache may take.", s.size);
+    state_sample(out, "cache_used_bytes", "gauge", "Memory that it takes.", s.used);
+    state_sample(out, "cache_objects", "gauge", "Objects that are stored.", s.objects);
+    state_sample(out, "cache_stored_total", "counter", "Objects that were stored.", s.stored);
+    state_sample(out, "cache_evicted_total", "counter", "Objects that went to make room.", s.evicted);
+    state_sample(out, "cache_refused_total", "counter", "Times that there was no room.", s.refused);
+    state_sample(out, "cache_flights", "gauge", "Fetches for the cache that are under way.", f.flying);
     state_family(out, "cache_coalesced_total", "counter", "Requests that joined another's fetch.");
     fprintf(out, "tollgate_cache_coalesced_total{scope=\"local\"} %" PRIu64 "\n", f.followed);
     if (v->fleet) {

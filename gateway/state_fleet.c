@@ -36,12 +36,6 @@ struct state_answer state_show_redis(const struct state_view *v, const struct st
 
 /* ---- metrics ---- */
 
-static void print(FILE *out, const char *name, const char *type, const char *help, uint64_t value)
-{
-    state_family(out, name, type, help);
-    fprintf(out, "tollgate_%s %" PRIu64 "\n", name, value);
-}
-
 static uint64_t up_of(const struct fleet_node_view *n)
 {
     return n->is_heard;
@@ -129,11 +123,13 @@ void state_fleet_metrics(const struct state_view *v, FILE *out)
     if (!v->fleet)
         return;
     fleet_view(v->fleet, &f);
-    print(out, "fleet_gateways", "gauge", "Gateways that are alive, as the Redis nodes tell.", f.gateways);
-    print(out, "redis_ring_mismatch", "gauge", "1: a gateway has another list of nodes.", f.has_other_rings);
-    print(out, "fleet_messages_total", "counter", "Announcements that were heard.", f.heard);
-    print(out, "fleet_purges_total", "counter", "Purges of all gateways.", f.purges);
-    print(out, "fleet_purges_partial_total", "counter", "Of them, those that a node did not get.",
-          f.purges_partial);
+    state_sample(out, "fleet_gateways", "gauge", "Gateways that are alive, as the Redis nodes tell.",
+                 f.gateways);
+    state_sample(out, "redis_ring_mismatch", "gauge", "1: a gateway has another list of nodes.",
+                 f.has_other_rings);
+    state_sample(out, "fleet_messages_total", "counter", "Announcements that were heard.", f.heard);
+    state_sample(out, "fleet_purges_total", "counter", "Purges of all gateways.", f.purges);
+    state_sample(out, "fleet_purges_partial_total", "counter", "Of them, those that a node did not get.",
+                 f.purges_partial);
     print_nodes(v->fleet, out);
 }

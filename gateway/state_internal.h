@@ -23,6 +23,9 @@ cJSON *state_redis_json(const struct state_view *v); /* v->fleet is there */
 /* HELP and TYPE of a family of metrics. */
 void state_family(FILE *out, const char *name, const char *type, const char *help);
 
+/* A family of one sample without labels. */
+void state_sample(FILE *out, const char *name, const char *type, const char *help, uint64_t value);
+
 /* ---- state_refused.c ---- */
 
 /* Who is refused most by limits, as in /limits: an array, given. Empty also when memory is short. */

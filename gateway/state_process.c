@@ -11,12 +11,6 @@
 
 #define CGROUPS "/sys/fs/cgroup"
 
-static void print(FILE *out, const char *name, const char *type, const char *help, uint64_t value)
-{
-    state_family(out, name, type, help);
-    fprintf(out, "tollgate_%s %" PRIu64 "\n", name, value);
-}
-
 /* ---- workers ---- */
 
 static void print_lag(const struct worker *w, FILE *out)
@@ -140,16 +134,18 @@ static void print_memory(const struct state_view *v, FILE *out)
                  "Memory by what holds it; all of the process: process_resident_memory_bytes.");
     for (size_t i = 0; i < sizeof(memory) / sizeof(memory[0]); i++)
         fprintf(out, "tollgate_memory_bytes{kind=\"%s\"} %" PRIu64 "\n", memory[i].kind, memory[i].bytes(v));
-    print(out, "memory_limit_bytes", "gauge", "Memory that the process may have.", memory_limit());
+    state_sample(out, "memory_limit_bytes", "gauge", "Memory that the process may have.", memory_limit());
 }
 
 void state_process_metrics(const struct state_view *v, FILE *out)
 {
     print_workers(v, out);
     print_memory(v, out);
-    print(out, "draining", "gauge", "Whether the gateway ends when its requests have.", v->is_draining);
-    print(out, "log_write_errors_total", "counter", "Writes and openings of the access log that failed.",
-          v->access_log ? logwriter_errors(v->access_log) : 0);
-    print(out, "error_log_lines_dropped_total", "counter", "Lines of the error log that were not written.",
-          log_dropped(v->log));
+    state_sample(out, "draining", "gauge", "Whether the gateway ends when its requests have.",
+                 v->is_draining);
+    state_sample(out, "log_write_errors_total", "counter",
+                 "Writes and openings of the access log that failed.",
+                 v->access_log ? logwriter_errors(v->access_log) : 0);
+    state_sample(out, "error_log_lines_dropped_total", "counter",
+                 "Lines of the error log that were not written.", log_dropped(v->log));
 }

@@ -33,21 +33,16 @@ struct state_answer state_show_trace(const struct state_view *v, const char *id)
     return json ? answer_with(json) : state_refuse(404, "no such trace is kept");
 }
 
-static void print(FILE *out, const char *name, const char *type, const char *help, uint64_t value)
-{
-    state_family(out, name, type, help);
-    fprintf(out, "tollgate_%s %" PRIu64 "\n", name, value);
-}
-
 void state_trace_metrics(const struct state_view *v, FILE *out)
 {
     struct tracer_stats s;
     tracer_stats(v->tracer, &s);
-    print(out, "trace_spans_kept_total", "counter", "Spans of requests that were kept.", s.kept);
-    print(out, "trace_spans_exported_total", "counter", "Spans that the collector took.", s.exported);
-    print(out, "trace_spans_dropped_total", "counter", "Spans for which there was no room.", s.dropped);
-    print(out, "trace_spans_failed_total", "counter", "Spans that the collector refused.", s.failed);
-    print(out, "trace_spans_waiting", "gauge", "Spans that wait to be exported.", s.waiting);
-    print(out, "trace_exports_total", "counter", "Requests to the collector.", s.exports);
-    print(out, "trace_export_errors_total", "counter", "Of them, those that failed.", s.export_errors);
+    state_sample(out, "trace_spans_kept_total", "counter", "Spans of requests that were kept.", s.kept);
+    state_sample(out, "trace_spans_exported_total", "counter", "Spans that the collector took.", s.exported);
+    state_sample(out, "trace_spans_dropped_total", "counter", "Spans for which there was no room.",
+                 s.dropped);
+    state_sample(out, "trace_spans_failed_total", "counter", "Spans that the collector refused.", s.failed);
+    state_sample(out, "trace_spans_waiting", "gauge", "Spans that wait to be exported.", s.waiting);
+    state_sample(out, "trace_exports_total", "counter", "Requests to the collector.", s.exports);
+    state_sample(out, "trace_export_errors_total", "counter", "Of them, those that failed.", s.export_errors);
 }

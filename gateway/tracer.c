@@ -22,6 +22,7 @@
 #include "gateway/tracer_ring.h"
 #include "lib/actor.h"
 #include "lib/clock.h"
+#include "lib/gzip.h"
 #include "lib/random.h"
 
 #define MAILBOX         1024 /* traces */
@@ -207,17 +208,18 @@ static void on_answer(struct tracer *t, const struct collector_answer *a, size_t
 static void export_batch(struct tracer *t, uint64_t deadline_ns)
 {
     struct trace *batch[BATCH];
-    struct slice body;
     struct collector_answer answer = {.result = COLLECTOR_LATER};
     size_t spans, n = look_at_batch(t, batch, &spans);
     char *json = tracer_otlp_json(&t->from, batch, n);
-    if (json && tracer_otlp_gzip(slice_of(json), &body)) {
+    size_t len;
+    char *packed = json ? gzip_pack(json, strlen(json), &len) : NULL;
+    if (packed) {
         count(t, EXPORTS, 1);
-        collector_post(t->collector, body, deadline_ns, &answer);
-        free((void *)(uintptr_t)body.p);
+        collector_post(t->collector, (struct slice){packed, len}, deadline_ns, &answer);
     } else {
         err_set(&answer.err, ERR_SELF, "out of memory");
     }
+    free(packed);
     free(json);
     on_answer(t, &answer, n, spans);
 }

@@ -11,14 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #define ZLIB_CONST
-#include <zlib.h>
 
 #include "gateway/tracer_json.h"
 #include "lib/buf.h"
 
 #define STATUS_ERROR     2
-#define GZIP_WINDOW      (15 + 16) /* the largest, with a header of gzip */
-#define GZIP_MEMORY      8
 #define FLAG_SAMPLED     1u
 #define FLAG_KNOWS_WHERE 0x100u /* it is known whether the parent is remote, */
 #define FLAG_IS_REMOTE   0x200u /* and it is */
@@ -312,22 +309,4 @@ char *tracer_otlp_json(const struct tracer_otlp_from *from, struct trace *const 
         return b.p;
     free(b.p);
     return NULL;
-}
-
-bool tracer_otlp_gzip(struct slice text, struct slice *out)
-{
-    z_stream z = {.next_in = (z_const Bytef *)text.p, .avail_in = (uInt)text.len};
-    if (text.len > UINT32_MAX / 2 ||
-        deflateInit2(&z, Z_BEST_SPEED, Z_DEFLATED, GZIP_WINDOW, GZIP_MEMORY, Z_DEFAULT_STRATEGY) != Z_OK)
-        return false;
-    uLong max = deflateBound(&z, text.len);
-    char *bytes = malloc(max);
-    z.next_out = (Bytef *)bytes;
-    z.avail_out = (uInt)max;
-    bool ok = bytes && deflate(&z, Z_FINISH) == Z_STREAM_END;
-    *out = (struct slice){bytes, max - z.avail_out};
-    deflateEnd(&z);
-    if (!ok)
-        free(bytes);
-    return ok;
 }

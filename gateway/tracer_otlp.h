@@ -3,8 +3,6 @@
  *
  *     const struct tracer_otlp_from from = {.service = "gateway", .version = "1.0", .instance = "a"};
  *     char *json = tracer_otlp_json(&from, traces, n);            // free()
- *     struct slice body;
- *     if (json && tracer_otlp_gzip(slice_of(json), &body)) ...    // free((void *)body.p)
  *
  * Pure functions. Source: OpenTelemetry protocol 1.x, JSON encoding of ExportTraceServiceRequest: ids are
  * hex, numbers of 64 bits are text, enums are numbers. Attributes of the request's own span by the semantic
@@ -24,8 +22,5 @@ struct tracer_otlp_from {
 
 /* Text from malloc; NULL: memory is short. */
 MUST_USE char *tracer_otlp_json(const struct tracer_otlp_from *from, struct trace *const *traces, size_t n);
-
-/* Bytes from malloc. False: memory is short. */
-MUST_USE bool tracer_otlp_gzip(struct slice text, struct slice *out);
 
 #endif
