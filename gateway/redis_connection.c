@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PIECE          4096  /* bytes that are given to the reader at a time */
 #define READ_SIZE      16384 /* a whole record of TLS */
 #define READS_PER_TURN 32    /* then others have their turn */
 
@@ -126,17 +125,12 @@ static void take_replies(struct redis_connection *c)
         end(c, "what it says is no reply, or too large");
 }
 
-/* In pieces: the reader moves what it has not parsed yet with every reply. */
 static void take_bytes(struct redis_connection *c, struct slice bytes)
 {
-    while (c->owner && bytes.len > 0) {
-        struct slice piece = {bytes.p, bytes.len < PIECE ? bytes.len : PIECE};
-        bytes = slice_skip(bytes, piece.len);
-        if (redis_reader_feed(c->reader, piece))
-            take_replies(c);
-        else
-            end(c, "out of memory");
-    }
+    if (redis_reader_feed(c->reader, bytes))
+        take_replies(c);
+    else
+        end(c, "out of memory");
 }
 
 void redis_connection_read(struct redis_connection *c)

@@ -1,9 +1,12 @@
 /*
  * redis_resp.c: see redis_resp.h.
  *
- * Commands are framed here, straight into the buffer they are written from. Replies are parsed by hiredis'
- * reader; what it makes are not its own objects, of an allocation each, but ours in an arena that is reset
- * with every reply: that is where their number, size and depth are bounded too.
+ * Commands are framed here, straight into the buffer they are written from. Nearly all replies are plain: a
+ * value, or a short array of values, that has come as a whole. These are read where they lie. Whatever else
+ * has come is given to hiredis' reader, which then has the say until its reply is complete; what it makes are
+ * not its own objects, of an allocation each, but ours in an arena that is reset with every reply: that is
+ * where their number, size and depth are bounded too. It gets small pieces, for it moves what it has not
+ * parsed yet with every reply.
  *
  * hiredis is older than 1.0 on some systems. Its reader has the same functions there but for what RESP3 adds,
  * which we never ask for and refuse.
@@ -21,6 +24,9 @@
 #define READER_KEPT  ((size_t)256 << 10)
 #define MEMORY_MAX   (2 * REDIS_REPLY_MAX) /* of a reply with all its elements */
 #define MEMORY_FIRST ((size_t)4096)
+#define PIECE        ((size_t)4096) /* bytes that hiredis is given at a time */
+#define DIGITS_MAX   18             /* that surely fit into 64 bits */
+#define PLAIN_MAX    16             /* elements of an array that is read where it lies */
 
 /* ---- commands ---- */
 
@@ -68,6 +74,9 @@ static char *put_number(char *at, char type, size_t n)
     *at++ = type;
     if (n < 10) { /* most words are short */
         *at++ = (char)('0' + n);
+    } else if (n < 100) {
+        *at++ = (char)('0' + n / 10);
+        *at++ = (char)('0' + n % 10);
     } else {
         for (; n > 0; n /= 10)
             digits[--i] = (char)('0' + n % 10);
@@ -123,6 +132,8 @@ struct redis_reader {
     struct arena memory; /* of the reply under way */
     size_t bytes;        /* that came since the last reply */
     bool is_done;        /* the reply under way was given: it may go */
+    struct slice rest;   /* of what was fed; lent */
+    struct redis_reply plain[PLAIN_MAX];
     _Alignas(max_align_t) char first[MEMORY_FIRST];
 };
 
@@ -244,10 +255,93 @@ void redis_reader_free(struct redis_reader *r)
     free(r);
 }
 
+/* ---- plain replies ---- */
+
+/*
+ * The number of the line that AT begins with, behind its first byte; AT goes on behind the line. False: it is
+ * not all there, or is not written as nodes write numbers; that is for hiredis to judge.
+ */
+static bool take_number(struct slice *at, int64_t *number)
+{
+    const char *p = at->p + 1, *end = at->p + at->len;
+    bool is_negative = p < end && *p == '-';
+    uint64_t n = 0;
+    p += is_negative;
+    const char *first = p;
+    for (; p < end && *p >= '0' && *p <= '9' && p - first < DIGITS_MAX; p++)
+        n = n * 10 + (uint64_t)(*p - '0');
+    ptrdiff_t digits = p - first;
+    if (end - p < 2 || p[0] != '\r' || p[1] != '\n' || digits == 0 ||
+        (*first == '0' && (digits > 1 || is_negative)))
+        return false;
+    *number = is_negative ? -(int64_t)n : (int64_t)n;
+    *at = slice_between(p + 2, end);
+    return true;
+}
+
+/* A text, an integer or nil. False: it is something else, or not all of it is there. */
+static bool read_plain(struct slice *at, struct redis_reply *v)
+{
+    int64_t n;
+    char type = at->len > 0 ? at->p[0] : '\0';
+    if ((type != '$' && type != ':') || !take_number(at, &n))
+        return false;
+    if (type == ':') {
+        *v = (struct redis_reply){.kind = REDIS_INTEGER, .integer = n};
+        return true;
+    }
+    if (n == -1) {
+        *v = (struct redis_reply){.kind = REDIS_NIL};
+        return true;
+    }
+    if (n < 0 || at->len < 2 || (uint64_t)n > at->len - 2 || at->p[n] != '\r' || at->p[n + 1] != '\n')
+        return false;
+    *v = (struct redis_reply){.kind = REDIS_TEXT, .text = {at->p, (size_t)n}};
+    *at = slice_skip(*at, (size_t)n + 2);
+    return true;
+}
+
+/* The next reply, if it is a plain one and all there; otherwise nothing is taken. */
+static bool take_plain(struct redis_reader *r, struct redis_reply *reply)
+{
+    struct slice at = r->rest;
+    int64_t n;
+    if (at.len > 0 && at.p[0] == '*') {
+        if (!take_number(&at, &n) || n < 0 || n > PLAIN_MAX)
+            return false;
+        for (int64_t i = 0; i < n; i++)
+            if (!read_plain(&at, &r->plain[i]))
+                return false;
+        *reply = (struct redis_reply){.kind = REDIS_ARRAY, .n = (size_t)n, .elements = r->plain};
+    } else if (!read_plain(&at, reply)) {
+        return false;
+    }
+    r->rest = at;
+    return true;
+}
+
+/* ---- all replies ---- */
+
+/* hiredis has nothing of a reply. */
+static bool is_between(const redisReader *h)
+{
+    return h->err == 0 && h->ridx < 0 && h->pos == h->len;
+}
+
+static bool give_hiredis(struct redis_reader *r, size_t max)
+{
+    size_t n = r->rest.len < max ? r->rest.len : max;
+    struct slice piece = {r->rest.p, n};
+    r->rest = slice_skip(r->rest, n);
+    r->bytes += n;
+    return redisReaderFeed(r->hiredis, piece.p, n) == REDIS_OK;
+}
+
 bool redis_reader_feed(struct redis_reader *r, struct slice bytes)
 {
-    r->bytes += bytes.len;
-    return redisReaderFeed(r->hiredis, bytes.p, bytes.len) == REDIS_OK;
+    bool ok = r->rest.len == 0 || give_hiredis(r, r->rest.len);
+    r->rest = bytes;
+    return ok;
 }
 
 /* What is not parsed begins with a line that is longer than any. One with a length ends soon. */
@@ -256,12 +350,10 @@ static bool is_endless(const redisReader *h)
     return h->len - h->pos > REDIS_LINE_MAX && !memmem(h->buf + h->pos, REDIS_LINE_MAX, "\r\n", 2);
 }
 
-enum redis_reading redis_reader_next(struct redis_reader *r, struct redis_reply *reply)
+/* What hiredis says of what it has. */
+static enum redis_reading ask_hiredis(struct redis_reader *r, struct redis_reply *reply)
 {
     void *object = NULL;
-    if (r->is_done)
-        arena_reset(&r->memory);
-    r->is_done = false;
     if (redisReaderGetReply(r->hiredis, &object) != REDIS_OK)
         return REDIS_READ_FAULT;
     if (!object)
@@ -270,4 +362,17 @@ enum redis_reading redis_reader_next(struct redis_reader *r, struct redis_reply 
     r->is_done = true;
     *reply = *(struct redis_reply *)object;
     return REDIS_READ_REPLY;
+}
+
+enum redis_reading redis_reader_next(struct redis_reader *r, struct redis_reply *reply)
+{
+    if (r->is_done)
+        arena_reset(&r->memory);
+    r->is_done = false;
+    if (is_between(r->hiredis) && take_plain(r, reply))
+        return REDIS_READ_REPLY;
+    enum redis_reading what = ask_hiredis(r, reply);
+    while (what == REDIS_READ_MORE && r->rest.len > 0)
+        what = give_hiredis(r, PIECE) ? ask_hiredis(r, reply) : REDIS_READ_FAULT;
+    return what;
 }

@@ -75,10 +75,11 @@ enum redis_reading { REDIS_READ_REPLY, REDIS_READ_MORE, REDIS_READ_FAULT };
 MUST_USE struct redis_reader *redis_reader_new(void);
 void redis_reader_free(struct redis_reader *r);
 
-/* False: memory is short. */
+/* BYTES are lent until the next call of feed, or until next has said MORE. False: memory is short. */
 MUST_USE bool redis_reader_feed(struct redis_reader *r, struct slice bytes);
 
-/* The next reply, lent until the next call; MORE: it is not complete yet. */
+/* The next reply, lent until the next call, and as long as the bytes that were fed; MORE: it is not complete
+ * yet. */
 MUST_USE enum redis_reading redis_reader_next(struct redis_reader *r, struct redis_reply *reply);
 
 #endif

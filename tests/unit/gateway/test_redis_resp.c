@@ -1,5 +1,7 @@
 /* test_redis_resp.c: bytes of commands, and replies out of bytes that are good, cut, nonsense or too much. */
 #include "gateway/redis_resp.h"
+#include "lib/buf.h"
+#include "lib/random.h"
 
 #include <stdlib.h>
 
@@ -132,6 +134,86 @@ START_TEST(too_much)
 }
 END_TEST
 
+/* ---- the same, however it comes ---- */
+
+/* Replies as one text, so that they can be compared. */
+static void tell(const struct redis_reply *v, struct buf *b)
+{
+    buf_printf(b, "<%d %lld ", (int)v->kind, v->kind == REDIS_INTEGER ? (long long)v->integer : 0);
+    if (v->kind == REDIS_TEXT || v->kind == REDIS_FAILED)
+        buf_add(b, v->text);
+    for (size_t i = 0; v->kind == REDIS_ARRAY && i < v->n; i++)
+        tell(&v->elements[i], b);
+    buf_add_char(b, '>');
+}
+
+/* What is read of BYTES, when they come SIZE at a time. */
+static void read_in_pieces(struct slice bytes, size_t size, struct buf *said)
+{
+    struct redis_reply v;
+    enum redis_reading what = REDIS_READ_MORE;
+    tear_down();
+    set_up();
+    while (bytes.len > 0 && what != REDIS_READ_FAULT) {
+        struct slice piece = {bytes.p, bytes.len < size ? bytes.len : size};
+        bytes = slice_skip(bytes, piece.len);
+        ck_assert(redis_reader_feed(reader, piece));
+        while ((what = redis_reader_next(reader, &v)) == REDIS_READ_REPLY)
+            tell(&v, said);
+    }
+    buf_add(said, what == REDIS_READ_FAULT ? SLICE("fault") : SLICE("more"));
+}
+
+static void make_reply(struct random *r, struct buf *b, int depth)
+{
+    static const char *const odd[] = {"+OK\r\n",    "-ERR no\r\n", "$-1\r\n", "*-1\r\n",
+                                      "$0\r\n\r\n", ":-7\r\n",     "*0\r\n"};
+    unsigned kind = (unsigned)random_below(random_next(r), depth < 3 ? 4 : 3);
+    size_t n = (size_t)random_below(random_next(r), kind == 3 ? 20 : 300);
+    if (kind == 0) {
+        buf_add(b, slice_of(odd[random_below(random_next(r), sizeof(odd) / sizeof(odd[0]))]));
+    } else if (kind == 1) {
+        buf_printf(b, ":%lld\r\n", (long long)(random_next(r) >> (n % 64)));
+    } else if (kind == 2) {
+        buf_printf(b, "$%zu\r\n", n);
+        for (size_t i = 0; i < n; i++)
+            buf_add_char(b, (char)random_next(r));
+        buf_add(b, SLICE("\r\n"));
+    } else {
+        buf_printf(b, "*%zu\r\n", n);
+        for (size_t i = 0; i < n; i++)
+            make_reply(r, b, depth + 1);
+    }
+}
+
+/* Byte for byte all goes through hiredis; as a whole nearly nothing. Also where a byte was changed. */
+START_TEST(the_same_in_any_pieces)
+{
+    static char bytes[1 << 20], one[2 << 20], other[2 << 20];
+    static const size_t sizes[] = {7, 100, 4096, 16384, sizeof(bytes)};
+    struct random r;
+    random_seed_with(&r, (uint64_t)_i);
+    for (int round = 0; round < 20; round++) {
+        struct buf b, whole, pieces;
+        buf_init(&b, bytes, sizeof(bytes));
+        buf_init(&whole, one, sizeof(one));
+        for (int i = 0; i < 10; i++)
+            make_reply(&r, &b, 0);
+        ck_assert(!b.failed);
+        if (_i % 2 == 1)
+            bytes[random_below(random_next(&r), b.len)] = "0:$*-\r1x\n+"[random_below(random_next(&r), 11)];
+        read_in_pieces(buf_slice(&b), 1, &whole);
+        ck_assert(!whole.failed);
+        for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+            buf_init(&pieces, other, sizeof(other));
+            read_in_pieces(buf_slice(&b), sizes[i], &pieces);
+            ck_assert_msg(slice_eq(buf_slice(&whole), buf_slice(&pieces)), "pieces of %zu, round %d",
+                          sizes[i], round);
+        }
+    }
+}
+END_TEST
+
 /* Many replies do not add up to one that is too large. */
 START_TEST(many)
 {
@@ -161,6 +243,7 @@ static Suite *make_suite(void)
     tcase_add_test(t, nonsense);
     tcase_add_test(t, too_much);
     tcase_add_test(t, many);
+    tcase_add_loop_test(t, the_same_in_any_pieces, 0, 10);
     tcase_set_timeout(t, 60);
     suite_add_tcase(s, t);
     return s;
