@@ -16,7 +16,7 @@ import glob
 import threading
 import time
 
-from harness import FULL, SANITIZED, Fleet, Skip, http, pace, run, wait_for
+from harness import FULL, SANITIZED, Fleet, Skip, http, metric, pace, run, wait_for
 
 RATE, BURST = (200, 20) if SANITIZED else (1000, 100)
 OFFERED = 5 * RATE
@@ -155,9 +155,12 @@ def when_down(binary, answer, check):
         load = pace(fleet, OFFERED, 2, ["/"], PARTS).report()
         assert load.total["failed"] == 0, load.total
         check(load)
+        links = [metric(g, "tollgate_redis_connects_total") + g.workers * len(fleet.nodes) for g in fleet.gateways]
         for node in fleet.nodes:
             node.start()
         fleet.wait_joined()
+        for g, n in zip(fleet.gateways, links):  # until then they may disagree about whose the limit is
+            wait_for(lambda g=g, n=n: metric(g, "tollgate_redis_connects_total") >= n, "all links are there again")
         load = pace(fleet, OFFERED, 2, ["/"], PARTS).report()
         check_bounds(load, 2, 0.9)  # that it is back is the point
 
