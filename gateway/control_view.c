@@ -1,10 +1,7 @@
 /* control_view.c: the part of control.h that the admin port shows and sets. */
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "gateway/control_internal.h"
-#include "gateway/version.h"
-#include "lib/clock.h"
 
 static void gather(struct control *c, struct metrics_gauges *g)
 {

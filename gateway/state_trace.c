@@ -1,8 +1,6 @@
 /* state_trace.c: the part of state.h about traces; tracer.h has them. */
 #include "gateway/state_internal.h"
 
-#include <inttypes.h>
-
 #define ROWS_USUAL 100
 
 static struct state_answer answer_with(char *json)

@@ -6,8 +6,8 @@
  *     event: dropped   data: {"count":17}: so many events did not come, for want of room
  *
  * The lines are JSON whatever the configured format, also where the access log is off, and mask what the log
- * masks. Lines of one worker come in the order that their requests ended; those of several within
- * TAIL_EVERY_MS of it.
+ * masks. Lines of one worker come in the order that their requests ended; those of several within a worker's
+ * tick and TAIL_EVERY_MS of it.
  *
  *     struct tail *t = tail_new(&setup);                        // control thread
  *     tail_listen(t, stream, &filter);                          // for an event_stream that was just made
