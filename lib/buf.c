@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char hex_digits[] = "0123456789abcdef";
+#include "lib/hex.h"
 
 void buf_add_u64(struct buf *b, uint64_t n)
 {
@@ -25,15 +25,11 @@ void buf_add_u64(struct buf *b, uint64_t n)
 
 void buf_add_hex(struct buf *b, uint64_t n, unsigned width)
 {
-    char text[16];
-    char *end = text + sizeof(text);
-    char *at = end;
-    unsigned least = width < sizeof(text) ? width : (unsigned)sizeof(text);
-    do {
-        *--at = hex_digits[n & 15];
-        n >>= 4;
-    } while (n > 0 || (size_t)(end - at) < least);
-    buf_add(b, slice_between(at, end));
+    char text[HEX_LEN];
+    unsigned needed = (64 - (unsigned)__builtin_clzll(n | 1) + 3) / 4;
+    unsigned digits = width < needed ? needed : width < HEX_LEN ? width : HEX_LEN;
+    hex_write(text, n);
+    buf_add(b, (struct slice){text + HEX_LEN - digits, digits});
 }
 
 /* vsnprintf spends a byte on a NUL that we do not want: text that fits exactly is printed aside first. */

@@ -27,6 +27,7 @@
 
 #include "lib/buf.h"
 #include "lib/clock.h"
+#include "lib/hex.h"
 #include "lib/random.h"
 
 #define DRIFT_NS          (2 * CLOCK_MILLISECOND_NS)
@@ -192,6 +193,11 @@ static void judge(struct dlock *l, uint64_t now_ns)
         give_up(l, DLOCK_DID_REFUSE);
 }
 
+void dlock_write_token(const uint64_t random[2], char *out)
+{
+    hex_write(hex_write(out, random[0]), random[1]);
+}
+
 /* A new acquisition, of which no node knows. */
 static void begin(struct dlock *l, const uint64_t random[2])
 {
@@ -204,10 +210,7 @@ static void begin(struct dlock *l, const uint64_t random[2])
     l->fence = 0;
     l->holder_ms = 0;
     l->extension.out = 0;
-    struct buf token;
-    buf_init(&token, l->token, sizeof(l->token));
-    buf_add_hex(&token, random[0], 16);
-    buf_add_hex(&token, random[1], 16);
+    dlock_write_token(random, l->token);
     l->token[DLOCK_TOKEN_LEN] = '\0';
     enter(l, DLOCK_ACQUIRING, DLOCK_DID_NOTHING);
 }

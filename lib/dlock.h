@@ -265,6 +265,10 @@ void dlock_released(struct dlock *l);
 /* The token of the present acquisition. */
 struct slice dlock_token(const struct dlock *l);
 
+/* The one that an acquisition with RANDOM has, of DLOCK_TOKEN_LEN bytes. For who asks far more often than is
+ * granted anything: send this, and make the lock, with dlock_offer of the same RANDOM, once it is granted. */
+void dlock_write_token(const uint64_t random[2], char *out);
+
 /* ---- in Lua ---- */
 
 /*

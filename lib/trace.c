@@ -7,7 +7,7 @@
  */
 #include "lib/trace.h"
 
-#include <endian.h>
+#include "lib/hex.h"
 
 #define TRACE_LEN  32 /* digits of a trace id */
 #define SPAN_LEN   16 /* of a span id, and of a short trace id of B3 */
@@ -43,27 +43,6 @@ static bool read_hex(struct slice s, size_t at, size_t n, uint64_t *out)
     return true;
 }
 
-/* Eight digits at once: each half byte moves into a byte of its own, and each byte becomes a digit. */
-static void write_hex8(char *out, uint32_t value)
-{
-    const uint64_t ones = UINT64_C(0x0101010101010101);
-    uint64_t x = value;
-    x = (x & 0xffff0000) << 16 | (x & 0xffff);
-    x = (x & UINT64_C(0xff000000ff00)) << 8 | (x & UINT64_C(0xff000000ff));
-    x = (x & UINT64_C(0xf000f000f000f0)) << 4 | (x & UINT64_C(0xf000f000f000f));
-    uint64_t is_letter = (x + 6 * ones) >> 4 & ones;
-    x += ones * '0' + is_letter * ('a' - '0' - 10);
-    x = htobe64(x);
-    memcpy(out, &x, sizeof(x));
-}
-
-static char *write_hex16(char *out, uint64_t value)
-{
-    write_hex8(out, (uint32_t)(value >> 32));
-    write_hex8(out + 8, (uint32_t)value);
-    return out + 16;
-}
-
 static bool read_span(struct slice s, uint64_t *out)
 {
     return s.len == SPAN_LEN && read_hex(s, 0, SPAN_LEN, out) && *out != 0;
@@ -82,12 +61,12 @@ bool trace_id_parse(struct slice text, struct trace_id *out)
 
 void trace_id_format(const struct trace_id *id, char out[33])
 {
-    *write_hex16(write_hex16(out, id->high), id->low) = '\0';
+    *hex_write(hex_write(out, id->high), id->low) = '\0';
 }
 
 void span_id_format(uint64_t id, char out[17])
 {
-    *write_hex16(out, id) = '\0';
+    *hex_write(out, id) = '\0';
 }
 
 /* ---- W3C ---- */

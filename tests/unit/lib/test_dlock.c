@@ -480,7 +480,10 @@ START_TEST(adopted_from_a_script)
 {
     const uint64_t random[2] = {UINT64_C(0x0123456789abcdef), 0xfe};
     struct slice token = dlock_offer(&a.l, random);
+    char early[DLOCK_TOKEN_LEN];
     ck_assert(slice_eq(token, SLICE("0123456789abcdef00000000000000fe")));
+    dlock_write_token(random, early);
+    ck_assert(slice_eq(token, (struct slice){early, sizeof(early)}));
     ck_assert(dlock_state(&a.l) == DLOCK_ACQUIRING && a.wires[0].n == 0);
     ck_assert(dlock_next_ns(&a.l) == DLOCK_NEVER);
     dlock_refused(&a.l);
