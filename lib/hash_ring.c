@@ -1,5 +1,9 @@
 /*
- * hash_ring.c: a sorted array of points, searched by halving.
+ * hash_ring.c: a sorted array of points, and in front of it a table small enough to stay near.
+ *
+ * The circle is cut into arcs of equal length, ARCS for each point at least. Most of them have no point in
+ * them; what lies there belongs to the node of the next point, whatever its hash, and the table says which
+ * that is. For the others it says which point is the first one to look at.
  *
  * Points of equal hash are ordered by the hash of their node's name, so that a collision resolves in the same
  * way for everyone. What is hashed again is put into little-endian order first, so that machines of either
@@ -12,6 +16,11 @@
 
 #include "lib/hash.h"
 
+#define ARCS    4          /* for each point, or up to twice as many */
+#define DIVIDED UINT16_MAX /* the arc has a point in it */
+
+_Static_assert(HASH_RING_NODES_MAX < DIVIDED, "nodes are told from it");
+
 struct point {
     uint64_t hash;
     uint64_t name_hash;
@@ -21,6 +30,9 @@ struct point {
 struct hash_ring {
     size_t nnodes;
     size_t npoints;
+    unsigned shift;   /* of a hash to its arc */
+    uint32_t *first;  /* of each arc: the first point in or behind it, or npoints */
+    uint16_t *owners; /* of each arc: the node that owns all of it, or DIVIDED */
     struct point points[];
 };
 
@@ -43,6 +55,26 @@ static size_t points_of(unsigned weight, uint64_t total)
     return wanted > 0 ? (size_t)wanted : 1;
 }
 
+static bool make_arcs(struct hash_ring *r)
+{
+    unsigned bits = 1;
+    while ((size_t)1 << bits < ARCS * r->npoints)
+        bits++;
+    size_t narcs = (size_t)1 << bits, point = 0;
+    r->shift = 64 - bits;
+    r->first = malloc(narcs * sizeof(r->first[0]));
+    r->owners = malloc(narcs * sizeof(r->owners[0]));
+    if (!r->first || !r->owners)
+        return false;
+    for (size_t i = 0; i < narcs && r->npoints > 0; i++) {
+        r->first[i] = (uint32_t)point;
+        r->owners[i] = (uint16_t)r->points[point % r->npoints].node;
+        for (; point < r->npoints && r->points[point].hash >> r->shift == i; point++)
+            r->owners[i] = DIVIDED;
+    }
+    return true;
+}
+
 struct hash_ring *hash_ring_new(const struct hash_ring_node *nodes, size_t n)
 {
     uint64_t total = 0;
@@ -56,8 +88,7 @@ struct hash_ring *hash_ring_new(const struct hash_ring_node *nodes, size_t n)
     struct hash_ring *r = malloc(sizeof(*r) + npoints * sizeof(r->points[0]));
     if (!r)
         return NULL;
-    r->nnodes = n;
-    r->npoints = npoints;
+    *r = (struct hash_ring){.nnodes = n, .npoints = npoints};
     for (size_t i = 0; i < n; i++) {
         uint64_t name_hash = hash_bytes(nodes[i].name.p, nodes[i].name.len, 0);
         uint64_t bytes = htole64(name_hash);
@@ -66,31 +97,39 @@ struct hash_ring *hash_ring_new(const struct hash_ring_node *nodes, size_t n)
                 (struct point){hash_bytes(&bytes, sizeof(bytes), k + 1), name_hash, (uint32_t)i};
     }
     qsort(r->points, npoints, sizeof(r->points[0]), by_hash);
+    if (!make_arcs(r)) {
+        hash_ring_free(r);
+        return NULL;
+    }
     return r;
 }
 
 void hash_ring_free(struct hash_ring *r)
 {
+    if (!r)
+        return;
+    free(r->first);
+    free(r->owners);
     free(r);
 }
 
 /* The first point at or behind HASH, round the circle. */
 static size_t find(const struct hash_ring *r, uint64_t hash)
 {
-    size_t low = 0, high = r->npoints;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (r->points[mid].hash < hash)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low < r->npoints ? low : 0;
+    if (r->npoints == 0)
+        return 0;
+    size_t i = r->first[hash >> r->shift];
+    while (i < r->npoints && r->points[i].hash < hash)
+        i++;
+    return i < r->npoints ? i : 0;
 }
 
 size_t hash_ring_owner(const struct hash_ring *r, uint64_t hash)
 {
-    return r->npoints > 0 ? r->points[find(r, hash)].node : SIZE_MAX;
+    if (r->npoints == 0)
+        return SIZE_MAX;
+    uint16_t owner = r->owners[hash >> r->shift];
+    return owner != DIVIDED ? owner : r->points[find(r, hash)].node;
 }
 
 /* A point owns what lies between the one before it and itself; the first one, what lies round the circle's

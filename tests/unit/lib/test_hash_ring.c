@@ -342,6 +342,33 @@ START_TEST(a_walk_gives_each_node_once_in_the_order_of_succession)
 END_TEST
 
 /* The keys of a node that is gone spread over all others, not over one neighbour. */
+static size_t first_of_walk(const struct hash_ring *r, uint64_t hash)
+{
+    struct hash_ring_walk w;
+    size_t i = SIZE_MAX;
+    hash_ring_walk(r, hash, &w);
+    return hash_ring_next(r, &w, &i) ? i : SIZE_MAX;
+}
+
+/* However the circle is cut: at, before and behind each of 2^14 equal parts, and anywhere. */
+START_TEST(the_owner_is_the_first_of_a_walk)
+{
+    struct set s;
+    struct random random;
+    random_seed_with(&random, 11);
+    for (size_t n = 1; n <= NODES; n += 5) {
+        make_set(&s, n);
+        struct hash_ring *r = ring_of(s.nodes, s.n);
+        for (uint64_t i = 0; i < 1 << 14; i++) {
+            const uint64_t part = i << 50, hashes[] = {part, part - 1, part + 1, random_next(&random)};
+            for (size_t k = 0; k < 4; k++)
+                ck_assert_uint_eq(hash_ring_owner(r, hashes[k]), first_of_walk(r, hashes[k]));
+        }
+        hash_ring_free(r);
+    }
+}
+END_TEST
+
 START_TEST(successors_of_a_node_are_all_the_others)
 {
     unsigned count[10] = {0}, total = 0;
@@ -406,6 +433,7 @@ static Suite *make_suite(void)
     tcase_add_test(t, a_heavier_node_takes_and_gives_nothing_else);
     tcase_add_test(t, a_walk_gives_each_node_once_in_the_order_of_succession);
     tcase_add_test(t, successors_of_a_node_are_all_the_others);
+    tcase_add_test(t, the_owner_is_the_first_of_a_walk);
     tcase_add_test(t, equal_names_are_survived);
     suite_add_tcase(s, t);
     return s;
