@@ -50,7 +50,7 @@ static size_t purge_group(struct object_store *s, struct slice group, bool soft)
     size_t n = 0;
     pthread_mutex_lock(&sh->lock);
     record(sh, (struct purge_record){hash, false, soft});
-    for (struct object *o = sh->groups[hash & (sh->nbuckets - 1)], *next; o; o = next) {
+    for (struct object *o = *object_group_chain_of(sh, hash), *next; o; o = next) {
         next = o->group_next;
         if (o->group_hash != hash || !slice_eq(object_group(&o->key), group))
             continue;
@@ -85,7 +85,7 @@ static size_t purge_prefix(struct object_shard *sh, struct slice prefix, bool so
     pthread_mutex_lock(&sh->lock);
     uint64_t at = record(sh, (struct purge_record){0, true, soft});
     sh->barrier = at;
-    for (size_t i = 0; i < sh->nbuckets; i++) {
+    for (size_t i = 0; i < sh->nchains; i++) {
         for (struct object *o = sh->groups[i], *next; o; o = next) {
             next = o->group_next;
             if (o->since >= at || !slice_starts(object_group(&o->key), prefix))

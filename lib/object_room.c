@@ -93,16 +93,20 @@ static void dequeue(struct object_shard *sh, struct object *o)
     o->queue = QUEUE_NONE;
 }
 
+static struct ghost *ghost_of(const struct object_shard *sh, const struct object *o)
+{
+    return &sh->ghosts[(o->hash >> 8) % sh->nbuckets];
+}
+
 static void remember(struct object_shard *sh, const struct object *o)
 {
-    struct ghost *g = &sh->ghosts[(o->hash >> 8) % sh->nbuckets];
-    *g = (struct ghost){(uint32_t)(o->hash >> 32), ++sh->ghost_clock};
+    *ghost_of(sh, o) = (struct ghost){(uint32_t)(o->hash >> 32), ++sh->ghost_clock};
 }
 
 /* Whether it went not longer ago than as many others as MAIN holds. */
 static bool is_remembered(const struct object_shard *sh, const struct object *o)
 {
-    const struct ghost *g = &sh->ghosts[(o->hash >> 8) % sh->nbuckets];
+    const struct ghost *g = ghost_of(sh, o);
     return g->at != 0 && g->print == (uint32_t)(o->hash >> 32) &&
            sh->ghost_clock - g->at <= sh->queues[QUEUE_MAIN].n;
 }
@@ -173,19 +177,26 @@ static void unlink_group(struct object_shard *sh, struct object *o)
     if (o->group_prev)
         o->group_prev->group_next = o->group_next;
     else
-        sh->groups[o->group_hash & (sh->nbuckets - 1)] = o->group_next;
+        *object_group_chain_of(sh, o->group_hash) = o->group_next;
     if (o->group_next)
         o->group_next->group_prev = o->group_prev;
 }
 
 static void link_group(struct object_shard *sh, struct object *o)
 {
-    struct object **at = &sh->groups[o->group_hash & (sh->nbuckets - 1)];
+    struct object **at = object_group_chain_of(sh, o->group_hash);
     o->group_prev = NULL;
     o->group_next = *at;
     if (*at)
         (*at)->group_prev = o;
     *at = o;
+}
+
+void object_room_fetch(const struct object_shard *sh, const struct object *o)
+{
+    __builtin_prefetch(object_group_chain_of(sh, o->group_hash), 1);
+    __builtin_prefetch(object_chain_of(sh, o->hash), 1);
+    __builtin_prefetch(object_lock_of(sh, o->hash), 1);
 }
 
 void object_room_take_out(struct object_shard *sh, struct object *o)
@@ -205,6 +216,23 @@ static unsigned uses_of(const struct object *o)
     return object_is_dead(o) ? 0 : atomic_load_explicit(&o->uses, memory_order_relaxed);
 }
 
+/*
+ * The objects that go next were not touched for long, nor were the places that they are taken out of, and
+ * each would be waited for. So the next one's places are fetched, and the one after it, whose places they
+ * are can be seen by then.
+ */
+static void fetch_next(const struct object_shard *sh, const struct queue_of_objects *q)
+{
+    const struct object *o = q->tail;
+    if (!o)
+        return;
+    object_room_fetch(sh, o);
+    __builtin_prefetch(ghost_of(sh, o), 1);
+    __builtin_prefetch(o->body, 1);
+    for (size_t at = 0; o->prev && at < sizeof(*o) + CACHE_LINE; at += CACHE_LINE)
+        __builtin_prefetch((const char *)o->prev + at, 1);
+}
+
 static void evict_from_small(struct object_shard *sh)
 {
     struct object *o = sh->queues[QUEUE_SMALL].tail;
@@ -216,6 +244,7 @@ static void evict_from_small(struct object_shard *sh)
     }
     remember(sh, o);
     object_room_take_out(sh, o);
+    fetch_next(sh, &sh->queues[QUEUE_SMALL]);
     sh->evicted++;
 }
 
@@ -230,6 +259,7 @@ static void evict_from_main(struct object_shard *sh)
         return;
     }
     object_room_take_out(sh, o);
+    fetch_next(sh, &sh->queues[QUEUE_MAIN]);
     sh->evicted++;
 }
 

@@ -24,9 +24,12 @@
 
 #define SHARD_SIZE ((size_t)16 << 20) /* bytes that a shard has at least, when there are several */
 #define SIZE_MIN   ((size_t)256 << 10)
-#define PER_BUCKET 2048 /* bytes of the shard for each chain of a table */
-#define BODY_PART  4    /* of a shard is the largest body */
-#define USES_MAX   3
+#define PER_BUCKET 2048 /* bytes of the shard for each place of the tables of tags and ghosts */
+#define PER_CHAIN                                                                                            \
+    512             /* for each chain of those of keys and groups: most have one object, for the others      \
+                       are read only to be passed over, and each is far away */
+#define BODY_PART 4 /* of a shard is the largest body */
+#define USES_MAX  3
 
 /* ---- objects and bodies ---- */
 
@@ -87,6 +90,7 @@ struct object *object_new(struct object_store *s, const struct object_init *init
         .tag_hashes = (uint64_t *)(void *)(p + head + meta + init->ntags * sizeof(struct object_tag *)),
     };
     atomic_init(&o->refs, 1);
+    object_room_fetch(sh, o); /* most are put in soon */
     for (size_t i = 0; i < init->ntags; i++)
         o->tag_hashes[i] = object_group_hash(s, init->tags[i]);
     o->bytes = region_size(o) + (o->body ? region_size(o->body) : 0);
@@ -201,9 +205,19 @@ void object_store_drop(struct object_store *s, struct object *o)
 
 /* ---- the whole ---- */
 
-static size_t table_bytes(size_t nbuckets)
+static size_t table_bytes(const struct object_shard *sh)
 {
-    return nbuckets * (sizeof(struct object *) * 2 + sizeof(struct object_tag *) + sizeof(struct ghost));
+    return sh->nchains * 2 * sizeof(struct object *) +
+           sh->nbuckets * (sizeof(struct object_tag *) + sizeof(struct ghost));
+}
+
+/* A power of two. */
+static size_t places_for(size_t size, size_t each)
+{
+    size_t n = 64;
+    while (n * each < size)
+        n *= 2;
+    return n;
 }
 
 static void shard_free(struct object_shard *sh)
@@ -221,14 +235,13 @@ static struct object_shard *shard_new(size_t size)
     if (!sh)
         return NULL;
     memset(sh, 0, sizeof(*sh));
-    sh->nbuckets = 64;
-    while (sh->nbuckets * PER_BUCKET < size)
-        sh->nbuckets *= 2;
-    sh->groups = calloc(sh->nbuckets, sizeof(*sh->groups));
+    sh->nbuckets = places_for(size, PER_BUCKET);
+    sh->nchains = places_for(size, PER_CHAIN);
+    sh->groups = calloc(sh->nchains, sizeof(*sh->groups));
     sh->tags = calloc(sh->nbuckets, sizeof(*sh->tags));
     sh->ghosts = calloc(sh->nbuckets, sizeof(*sh->ghosts));
-    sh->chains = calloc(sh->nbuckets, sizeof(*sh->chains));
-    size_t tables = table_bytes(sh->nbuckets) + sizeof(*sh);
+    sh->chains = calloc(sh->nchains, sizeof(*sh->chains));
+    size_t tables = table_bytes(sh) + sizeof(*sh);
     if (!sh->groups || !sh->tags || !sh->ghosts || !sh->chains || tables >= size ||
         !region_init(&sh->region, size - tables)) {
         shard_free(sh);

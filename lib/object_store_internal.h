@@ -51,7 +51,8 @@ struct object_shard {
     struct object **groups;
     struct object_tag **tags;
     struct ghost *ghosts;
-    size_t nbuckets; /* of each table; a power of two */
+    size_t nbuckets; /* of tags and of ghosts; a power of two, as */
+    size_t nchains;  /* of keys and of groups */
     struct queue_of_objects queues[3];
     uint32_t ghost_clock;
     uint64_t stored, evicted, refused;
@@ -94,14 +95,19 @@ static inline struct object_shard *object_shard_of(const struct object_store *s,
     return s->shards[(group >> 40) % s->nshards];
 }
 
-static inline struct chain_lock *object_lock_of(struct object_shard *sh, uint64_t hash)
+static inline struct chain_lock *object_lock_of(const struct object_shard *sh, uint64_t hash)
 {
-    return &sh->locks[hash % OBJECT_LOCKS];
+    return (struct chain_lock *)(uintptr_t)&sh->locks[hash % OBJECT_LOCKS];
 }
 
-static inline struct object **object_chain_of(struct object_shard *sh, uint64_t hash)
+static inline struct object **object_chain_of(const struct object_shard *sh, uint64_t hash)
 {
-    return &sh->chains[hash & (sh->nbuckets - 1)];
+    return &sh->chains[hash & (sh->nchains - 1)];
+}
+
+static inline struct object **object_group_chain_of(const struct object_shard *sh, uint64_t group)
+{
+    return &sh->groups[group & (sh->nchains - 1)];
 }
 
 /* By a purge of one of its tags. While it is linked, under one of its locks. */
@@ -113,13 +119,16 @@ static inline bool object_is_dead(const struct object *o)
     return false;
 }
 
-/* ---- object_room.c; the shard's lock is held, but for the first ---- */
+/* ---- object_room.c; the shard's lock is held, but for the first and object_room_fetch ---- */
 
 /* SIZE bytes, for which others go if they have to; NULL: there is no room. */
 MUST_USE void *object_room_take(struct object_shard *sh, size_t size);
 
 /* Free what was given back by its last user. */
 void object_room_bury(struct object_shard *sh);
+
+/* The places that O is in, or will be put into, are fetched, for they are touched soon. */
+void object_room_fetch(const struct object_shard *sh, const struct object *o);
 
 /* O goes out of the store. */
 void object_room_take_out(struct object_shard *sh, struct object *o);
