@@ -120,9 +120,10 @@ static void free_lane(struct message *m)
 static struct flight *new_flight(struct flights *all, const struct object_key *key, uint64_t hash)
 {
     size_t lanes = all->nworkers * sizeof(struct lane);
-    struct flight *f = calloc(1, sizeof(*f) + lanes + key->text.len);
+    struct flight *f = malloc(sizeof(*f) + lanes + key->text.len); /* calloc has no cache of its thread */
     if (!f)
         return NULL;
+    memset(f, 0, sizeof(*f) + lanes);
     char *text = (char *)f->lanes + lanes;
     memcpy(text, key->text.p, key->text.len);
     f->key = (struct object_key){{text, key->text.len}, key->group_len};
@@ -166,13 +167,13 @@ static void lose(struct flight *f)
 
 /* ---- joining and leaving ---- */
 
+/* The lock is held, or nobody else knows the flight yet. */
 static void enter(struct flight *f, struct flight_reader *r)
 {
     atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
     r->flight = f;
     r->at = 0;
     r->waits = false;
-    pthread_mutex_lock(&f->lock);
     r->prev = NULL;
     r->next = f->readers;
     if (f->readers)
@@ -180,7 +181,6 @@ static void enter(struct flight *f, struct flight_reader *r)
     f->readers = r;
     f->nreaders++;
     f->lanes[r->exchange->worker->setup.index].worker = r->exchange->worker;
-    pthread_mutex_unlock(&f->lock);
 }
 
 /* What a purge has hit is not for those that come after it. The stripe's lock is held. */
@@ -197,6 +197,25 @@ static struct flight *find(struct stripe *s, struct object_store *store, uint64_
     return f;
 }
 
+/* Begun by R. The stripe's lock is held. */
+static struct flight *begin(struct flights *all, const struct object_key *key, uint64_t hash,
+                            struct flight_reader *r)
+{
+    struct stripe *s = &all->stripes[hash % STRIPES];
+    struct flight *f = new_flight(all, key, hash);
+    if (!f)
+        return NULL;
+    f->leader = r->exchange;
+    f->trace = r->exchange->tracing.context.id;
+    f->span = r->exchange->tracing.span;
+    f->leader_lane = r->exchange->worker->setup.index;
+    enter(f, r);
+    f->next = s->first;
+    s->first = f;
+    f->is_listed = true;
+    return f;
+}
+
 bool flight_join(struct flights *all, const struct object_key *key, struct flight_reader *r)
 {
     uint64_t hash = hash_bytes(key->text.p, key->text.len, all->secret);
@@ -204,17 +223,13 @@ bool flight_join(struct flights *all, const struct object_key *key, struct fligh
     pthread_mutex_lock(&s->lock);
     struct flight *f = find(s, all->store, hash, key);
     r->leads = r->is_first = !f;
-    if (!f && (f = new_flight(all, key, hash))) {
-        f->leader = r->exchange;
-        f->trace = r->exchange->tracing.context.id;
-        f->span = r->exchange->tracing.span;
-        f->leader_lane = r->exchange->worker->setup.index;
-        f->next = s->first;
-        s->first = f;
-        f->is_listed = true;
-    }
-    if (f)
+    if (f) {
+        pthread_mutex_lock(&f->lock);
         enter(f, r);
+        pthread_mutex_unlock(&f->lock);
+    } else {
+        f = begin(all, key, hash, r);
+    }
     pthread_mutex_unlock(&s->lock);
     if (f && !r->leads)
         atomic_fetch_add_explicit(&all->followed, 1, memory_order_relaxed);
@@ -280,11 +295,10 @@ static void post(struct flight *f, struct lane *l)
     }
 }
 
-/* From the leader's thread. */
+/* From the leader's thread, after a change. The lock is held, and given back. */
 static void announce(struct flight *f)
 {
     bool own = false;
-    pthread_mutex_lock(&f->lock);
     for (unsigned i = 0; i < f->nlanes; i++) {
         struct lane *l = &f->lanes[i];
         if (!l->waits)
@@ -472,7 +486,6 @@ void flight_begin_body(struct flight_reader *r, const struct flight_answer *a)
     f->filled = a->filled;
     f->was_stored = a->was_stored;
     f->state = FLIGHT_BODY;
-    pthread_mutex_unlock(&f->lock);
     announce(f);
 }
 
@@ -534,7 +547,6 @@ void flight_filled(struct flight_reader *r, size_t n)
     struct flight *f = r->flight;
     pthread_mutex_lock(&f->lock);
     f->filled += n;
-    pthread_mutex_unlock(&f->lock);
     announce(f);
 }
 
@@ -563,10 +575,9 @@ void flight_land(struct flight_reader *r, enum flight_state state, struct object
     f->reason = reason;
     f->state = state;
     f->leader = NULL;
-    pthread_mutex_unlock(&f->lock);
-    object_put(old);
     r->leads = false;
     announce(f);
+    object_put(old);
 }
 
 void flight_land_stored(struct flight_reader *r, struct object *object)
