@@ -87,6 +87,9 @@ $(BUILD)/%.o: %.c
 	@echo "  cc    $<"
 	@$(CC) $(CPPFLAGS) $(LIB_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# Kept for the next time, those of the tests too.
+.PRECIOUS: $(BUILD)/%.o
+
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/objects.a
 	@echo "  link  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIB_LIBS) $$(pkg-config --libs check) $(LDLIBS)
