@@ -19,7 +19,9 @@ struct exchange *exchange_new(struct worker *w, struct client *c, struct slice t
     struct exchange *x = pool_get(&w->exchanges);
     if (!x)
         return NULL;
-    memset(x, 0, offsetof(struct exchange, extra));
+    memset(x, 0, offsetof(struct exchange, err));
+    err_clear(&x->err);
+    x->match.route = NULL;
     arena_init(&x->arena, x->arena_space, sizeof(x->arena_space), EXCHANGE_ARENA_MAX);
     x->worker = w;
     x->client = c;

@@ -79,12 +79,11 @@ struct exchange {
     bool has_encoded_slash;
     struct slice authority; /* host and port as the client wrote them */
     struct slice host;      /* without port */
-    struct router_match match;
-    struct ip peer_ip;    /* of the connection */
-    bool peer_is_trusted; /* it may speak for others */
-    uint64_t body_in;     /* bytes of the request's body so far */
-    bool is_preflight;    /* its route is that of the request to come; see cors.h */
-    bool discard;         /* what is left of the body is read and dropped */
+    struct ip peer_ip;      /* of the connection */
+    bool peer_is_trusted;   /* it may speak for others */
+    uint64_t body_in;       /* bytes of the request's body so far */
+    bool is_preflight;      /* its route is that of the request to come; see cors.h */
+    bool discard;           /* what is left of the body is read and dropped */
 
     struct access access;
     struct limit limit;
@@ -97,11 +96,12 @@ struct exchange {
     struct MHD_Response *response; /* once it is being sent; the connection's */
     struct record record;
     struct tracing tracing;
-    struct err err;
 
     struct arena arena;
 
-    /* not cleared for each request */
+    /* not cleared for each request, for they are large: what says how much of them counts is set */
+    struct err err;
+    struct router_match match;
     struct http_field extra[EXCHANGE_EXTRA]; /* go with the reply, whoever makes it */
     struct http_cache_ask ask;               /* what it says to caches; where its route has one */
     struct http_field field_space[EXCHANGE_FIELDS];

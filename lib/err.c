@@ -58,8 +58,12 @@ static void add_text(struct err *e, const char *fmt, va_list ap)
 
 void err_clear(struct err *e)
 {
-    if (e)
-        *e = (struct err){0};
+    if (!e)
+        return;
+    e->origin = ERR_NONE;
+    e->sys = 0;
+    e->retryable = false;
+    e->depth = 0; /* so no link counts */
 }
 
 void err_set(struct err *e, enum err_origin origin, const char *fmt, ...)
