@@ -29,7 +29,7 @@ static struct cache_share *share_of(struct exchange *x)
     s = arena_alloc(&x->arena, sizeof(*s));
     if (!s)
         return NULL;
-    memset(s, 0, sizeof(*s));
+    memset(s, 0, offsetof(struct cache_share, lock));
     s->exchange = x;
     s->node = REDIS_NONE;
     s->session = fleet_session(cache_sharing_of(x)->fleet, REDIS_NONE);
@@ -43,19 +43,25 @@ static uint64_t ring_hash(const struct object_key *key)
 
 /* ---- who waits ---- */
 
+static void set_listed(struct cache_sharing *all, struct cache_share *s, bool is_listed)
+{
+    uint32_t n = atomic_load_explicit(&all->nlisted, memory_order_relaxed);
+    s->is_listed = is_listed;
+    atomic_store_explicit(&all->nlisted, is_listed ? n + 1 : n - 1, memory_order_release);
+}
+
 static void enlist(struct cache_share *s)
 {
     struct cache_sharing *all = cache_sharing_of(s->exchange);
     if (s->is_listed)
         return;
     struct cache_share **head = &all->table[s->hash % SHARE_TABLE];
-    s->is_listed = true;
     s->prev = NULL;
     s->next = *head;
     if (*head)
         (*head)->prev = s;
     *head = s;
-    atomic_fetch_add(&all->nlisted, 1);
+    set_listed(all, s, true);
 }
 
 static void unlist(struct cache_share *s)
@@ -63,14 +69,13 @@ static void unlist(struct cache_share *s)
     struct cache_sharing *all = cache_sharing_of(s->exchange);
     if (!s->is_listed)
         return;
-    s->is_listed = false;
+    set_listed(all, s, false);
     if (s->prev)
         s->prev->next = s->next;
     else
         all->table[s->hash % SHARE_TABLE] = s->next;
     if (s->next)
         s->next->prev = s->prev;
-    atomic_fetch_sub(&all->nlisted, 1);
 }
 
 struct news {
@@ -129,7 +134,7 @@ void cache_share_unlock(struct cache_sharing *all, size_t node, const struct obj
 void cache_share_drop(struct cache_sharing *all, size_t node, const struct object_key *key, uint64_t version)
 {
     struct buf b = worker_scratch(all->worker);
-    const struct slice keys[] = {cache_sharing_key(all, ":o:", key->text, &b),
+    const struct slice keys[] = {cache_sharing_key(all->fixed.object, key->text, &b),
                                  cache_sharing_pieces_key(all, version, &b)};
     const struct slice args[] = {{(const char *)&version, sizeof(version)}};
     if (!b.failed)
@@ -149,7 +154,10 @@ bool cache_share_look_again(struct cache_share *s)
 
 static void release_key(struct cache_share *s)
 {
-    cache_share_unlock(cache_sharing_of(s->exchange), s->node, &s->key, s->lock_key, dlock_token(&s->lock));
+    char token[DLOCK_TOKEN_LEN];
+    dlock_write_token(s->random, token);
+    cache_share_unlock(cache_sharing_of(s->exchange), s->node, &s->key, s->lock_key,
+                       (struct slice){token, sizeof(token)});
 }
 
 static void on_extended(struct redis_call *call, const struct redis_reply *reply)
@@ -182,7 +190,7 @@ static void on_lock_changed(void *ctx, struct dlock *l, enum dlock_event event)
         s->exchange->caching.detail = "lock-lost"; /* what is stored then is judged by its fencing number */
 }
 
-static void prepare_lock(struct cache_share *s)
+static void make_lock(struct cache_share *s)
 {
     struct cache_sharing *all = cache_sharing_of(s->exchange);
     s->lock_node = (struct dlock_node){.eval = run_lock, .ctx = s};
@@ -193,6 +201,7 @@ static void prepare_lock(struct cache_share *s)
                                       .changed = on_lock_changed,
                                       .ctx = s};
     dlock_init(&s->lock, &setup);
+    dlock_offer(&s->lock, s->random);
 }
 
 static void set_timer(struct cache_share *s, uint64_t due_ns)
@@ -203,6 +212,7 @@ static void set_timer(struct cache_share *s, uint64_t due_ns)
 
 static void take_grant(struct cache_share *s, int64_t fence)
 {
+    make_lock(s);
     s->is_granted = dlock_granted(&s->lock, fence, s->sent_ns, clock_now_ns());
     if (s->is_granted)
         set_timer(s, dlock_renew_ns(&s->lock));
@@ -350,11 +360,9 @@ static void on_lookup(struct redis_call *call, const struct redis_reply *reply)
     bool ok = read_lookup(reply, &l);
     s->since = (uint64_t)l.seq;
     s->answer = ok ? answer_of(s, &l) : SHARE_GONE;
-    s->is_busy = ok && l.lock == 2;
-    if (ok && l.lock == 1)
+    s->is_busy = ok && s->locks && l.lock == 2;
+    if (ok && s->locks && l.lock == 1)
         take_grant(s, l.fence);
-    else if (s->locks)
-        dlock_refused(&s->lock);
     if (l.is_broken)
         cache_share_drop(cache_sharing_of(s->exchange), s->node, &s->key, l.version);
     if (l.is_broken && !s->is_granted && look_without_it(s))
@@ -371,16 +379,18 @@ static bool send_lookup(struct cache_share *s)
     struct exchange *x = s->exchange;
     struct cache_sharing *all = cache_sharing_of(x);
     struct buf b = worker_scratch(x->worker);
-    struct slice keys[KEY_FIXED], token = {"", 0};
+    struct slice keys[KEY_FIXED];
+    char token[DLOCK_TOKEN_LEN];
     uint64_t version = known_version(x);
     bool has_waited = s->begun_ns != s->sent_ns;
     cache_sharing_keys(all, &s->key, &b, keys);
+    keys[KEY_LOCK] = s->lock_key;
     if (b.failed)
         return false;
-    if (s->locks)
-        token = dlock_offer(&s->lock,
-                            (uint64_t[2]){random_next(&x->worker->random), random_next(&x->worker->random)});
-    const struct slice args[] = {token,
+    s->random[0] = random_next(&x->worker->random);
+    s->random[1] = random_next(&x->worker->random);
+    dlock_write_token(s->random, token);
+    const struct slice args[] = {{token, s->locks ? sizeof(token) : 0},
                                  all->fixed.lock_ttl,
                                  {(const char *)&version, version ? sizeof(version) : 0},
                                  {s->key.text.p, s->key.group_len},
@@ -391,12 +401,8 @@ static bool send_lookup(struct cache_share *s)
     s->store_since = object_store_now(cache_store_of(x), &s->key);
     s->session = fleet_session(all->fleet, s->node);
     s->state = SHARE_ASKING;
-    if (redis_eval(all->redis, s->node, &s->call, REDIS_CACHE_READ, (struct redis_words){keys, KEY_FIXED},
-                   (struct redis_words){args, 6}))
-        return true;
-    if (s->locks)
-        dlock_refused(&s->lock);
-    return false;
+    return redis_eval(all->redis, s->node, &s->call, REDIS_CACHE_READ, (struct redis_words){keys, KEY_FIXED},
+                      (struct redis_words){args, 6});
 }
 
 /* From the loop. */
@@ -409,8 +415,6 @@ void cache_share_ask_again(struct cache_share *s)
     s->is_busy = false;
     if (s->locks)
         enlist(s);
-    if (s->state == SHARE_ASKING && s->locks)
-        dlock_refused(&s->lock);
     s->node = redis_node_for(all->redis, ring_hash(&s->key));
     s->sent_ns = clock_now_ns();
     if (s->node != REDIS_NONE && send_lookup(s))
@@ -437,8 +441,8 @@ static bool own_key(struct cache_share *s)
     bool ok = true;
     s->key = (struct object_key){arena_slice(&x->arena, x->caching.full_key.text, &ok),
                                  x->caching.full_key.group_len};
-    cache_sharing_key(cache_sharing_of(x), ":lock:", s->key.text, &b);
-    s->lock_key = arena_slice(&x->arena, buf_slice(&b), &ok);
+    s->lock_key =
+        arena_slice(&x->arena, cache_sharing_key(cache_sharing_of(x)->fixed.lock, s->key.text, &b), &ok);
     s->hash = hash_bytes(s->key.text.p, s->key.text.len, 0);
     return ok && !b.failed;
 }
@@ -457,10 +461,8 @@ bool cache_share_ask(struct exchange *x, bool locks)
     s->begun_ns = s->sent_ns = clock_now_ns();
     if (s->node == REDIS_NONE || !own_key(s))
         return false;
-    if (locks) {
-        prepare_lock(s);
+    if (locks)
         enlist(s);
-    }
     if (send_lookup(s))
         return true;
     unlist(s);

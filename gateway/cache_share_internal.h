@@ -60,9 +60,10 @@ void piece_end(struct piece_mover *m);
 
 #define SHARE_TABLE 512
 
-/* Keys that are the same for all objects, and texts that do not change. */
+/* Keys that are the same for all objects, what those of an object begin with, and texts that do not change.
+ */
 struct fixed_words {
-    struct slice meta, prefixes, fence, recent, pieces, lock_ttl;
+    struct slice meta, prefixes, fence, recent, object, group, tag, lock, pieces, lock_ttl;
     char space[640];
 };
 
@@ -79,7 +80,7 @@ struct cache_sharing {
     struct piece_mover *first_mover, *last_mover; /* in line */
     size_t npieces;                               /* under way */
     bool gives_turns;
-    _Atomic uint32_t nlisted;
+    _Atomic uint32_t nlisted; /* in the table; written by the worker's thread */
     struct cache_share *table[SHARE_TABLE];
 };
 
@@ -99,11 +100,10 @@ enum {
     KEY_RECENT = KEY_FENCE
 };
 
-/* "PREFIX:KIND:NAME", in B. */
-struct slice cache_sharing_key(const struct cache_sharing *s, const char *kind, struct slice name,
-                               struct buf *b);
+/* BEGIN, one of the fixed words, and NAME, in B. */
+struct slice cache_sharing_key(struct slice begin, struct slice name, struct buf *b);
 
-/* Those of REDIS_CACHE_READ; KEYS has KEY_FIXED places. */
+/* Those of REDIS_CACHE_READ but the lock's, which whoever asks has; KEYS has KEY_FIXED places. */
 void cache_sharing_keys(const struct cache_sharing *s, const struct object_key *key, struct buf *b,
                         struct slice *keys);
 
@@ -132,13 +132,16 @@ struct cache_share {
     uint64_t sent_ns, begun_ns;
     struct object *object;         /* SHARE_FOUND, SHARE_PIECES */
     struct cache_reading *reading; /* SHARE_PIECES, and while they come; in the arena */
-    struct dlock lock;
-    struct dlock_node lock_node;
     struct redis_call extension;
     struct wheel_entry timer; /* to look again, or to extend */
     uint64_t hash;
     bool is_listed;
     struct cache_share *next, *prev;
+    uint64_t random[2]; /* of the token that the lock is asked for with */
+
+    /* not cleared: made when the lock is granted */
+    struct dlock lock;
+    struct dlock_node lock_node;
 };
 
 /* It is answered: on with its exchange. */

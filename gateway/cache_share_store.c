@@ -159,7 +159,7 @@ static void add_tag_keys(const struct cache_sharing *all, const struct object *o
     struct slice tags[OBJECT_TAGS_MAX];
     size_t n = cached_tags(cached_of(o)->fields, tags);
     for (size_t i = 0; i < n; i++)
-        w->keys[w->nkeys++] = cache_sharing_key(all, ":t:", tags[i], b);
+        w->keys[w->nkeys++] = cache_sharing_key(all->fixed.tag, tags[i], b);
 }
 
 /* All but the entry. A note of names is kept for as long as what lies behind it. UNLOCKS: this is the last of

@@ -8,12 +8,10 @@
 
 /* ---- keys ---- */
 
-struct slice cache_sharing_key(const struct cache_sharing *s, const char *kind, struct slice name,
-                               struct buf *b)
+struct slice cache_sharing_key(struct slice begin, struct slice name, struct buf *b)
 {
     size_t from = b->len;
-    buf_add(b, slice_of(fleet_conf(s->fleet)->prefix));
-    buf_add(b, slice_of(kind));
+    buf_add(b, begin);
     buf_add(b, name);
     return b->failed ? (struct slice){"", 0} : (struct slice){b->p + from, b->len - from};
 }
@@ -21,11 +19,10 @@ struct slice cache_sharing_key(const struct cache_sharing *s, const char *kind, 
 void cache_sharing_keys(const struct cache_sharing *s, const struct object_key *key, struct buf *b,
                         struct slice *keys)
 {
-    keys[KEY_OBJECT] = cache_sharing_key(s, ":o:", key->text, b);
+    keys[KEY_OBJECT] = cache_sharing_key(s->fixed.object, key->text, b);
     keys[KEY_META] = s->fixed.meta;
-    keys[KEY_GROUP] = cache_sharing_key(s, ":g:", (struct slice){key->text.p, key->group_len}, b);
+    keys[KEY_GROUP] = cache_sharing_key(s->fixed.group, (struct slice){key->text.p, key->group_len}, b);
     keys[KEY_PREFIXES] = s->fixed.prefixes;
-    keys[KEY_LOCK] = cache_sharing_key(s, ":lock:", key->text, b);
     keys[KEY_FENCE] = s->fixed.fence;
 }
 
@@ -44,13 +41,18 @@ struct slice cache_sharing_pieces_key(const struct cache_sharing *s, uint64_t ve
 static void make_fixed(struct cache_sharing *s)
 {
     struct fixed_words *f = &s->fixed;
+    struct slice prefix = slice_of(fleet_conf(s->fleet)->prefix);
     struct buf b;
     buf_init(&b, f->space, sizeof(f->space));
-    f->meta = cache_sharing_key(s, ":meta", SLICE(""), &b);
-    f->prefixes = cache_sharing_key(s, ":prefixes", SLICE(""), &b);
-    f->fence = cache_sharing_key(s, ":fence", SLICE(""), &b);
-    f->recent = cache_sharing_key(s, ":recent", SLICE(""), &b);
-    f->pieces = cache_sharing_key(s, ":p:", SLICE(""), &b);
+    f->meta = cache_sharing_key(prefix, SLICE(":meta"), &b);
+    f->prefixes = cache_sharing_key(prefix, SLICE(":prefixes"), &b);
+    f->fence = cache_sharing_key(prefix, SLICE(":fence"), &b);
+    f->recent = cache_sharing_key(prefix, SLICE(":recent"), &b);
+    f->object = cache_sharing_key(prefix, SLICE(":o:"), &b);
+    f->group = cache_sharing_key(prefix, SLICE(":g:"), &b);
+    f->tag = cache_sharing_key(prefix, SLICE(":t:"), &b);
+    f->lock = cache_sharing_key(prefix, SLICE(":lock:"), &b);
+    f->pieces = cache_sharing_key(prefix, SLICE(":p:"), &b);
     size_t from = b.len;
     buf_add_u64(&b, fleet_conf(s->fleet)->lock_ms);
     f->lock_ttl = (struct slice){b.p + from, b.len - from};
