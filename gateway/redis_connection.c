@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lib/clock.h"
+
 #define READ_SIZE      16384 /* a whole record of TLS */
 #define READS_PER_TURN 32    /* then others have their turn */
 
@@ -25,11 +27,11 @@ struct redis_connection {
     struct redis_output output;
     struct redis_reader *reader;
     const struct redis_connection_owner *events;
-    void *owner;      /* NULL: given up */
-    int polled;       /* for */
-    bool is_blocked;  /* the socket did not take all output */
-    unsigned handles; /* that are not closed yet */
-    uint64_t writes;
+    void *owner;              /* NULL: given up */
+    int polled;               /* for */
+    bool is_blocked;          /* the socket did not take all output */
+    unsigned handles;         /* that are not closed yet */
+    uint64_t writes, read_ns; /* READ_NS: when last */
 };
 
 /* ---- life ---- */
@@ -120,13 +122,14 @@ static void take_replies(struct redis_connection *c)
     struct redis_reply v;
     enum redis_reading what = REDIS_READ_MORE;
     while (c->owner && (what = redis_reader_next(c->reader, &v)) == REDIS_READ_REPLY)
-        c->events->reply(c->owner, &v);
+        c->events->reply(c->owner, &v, c->read_ns);
     if (c->owner && what == REDIS_READ_FAULT)
         end(c, "what it says is no reply, or too large");
 }
 
 static void take_bytes(struct redis_connection *c, struct slice bytes)
 {
+    c->read_ns = clock_now_ns();
     if (redis_reader_feed(c->reader, bytes))
         take_replies(c);
     else

@@ -17,8 +17,9 @@
 struct redis_connection;
 
 struct redis_connection_owner {
-    void (*writing)(void *owner);                                /* what was added in this turn goes now */
-    void (*reply)(void *owner, const struct redis_reply *reply); /* lent for the call */
+    void (*writing)(void *owner); /* what was added in this turn goes now */
+    /* Lent for the call; its last byte was read at READ_NS. */
+    void (*reply)(void *owner, const struct redis_reply *reply, uint64_t read_ns);
     void (*ended)(void *owner, const char *why); /* it is no good: close it. WHY is lent, until then */
 };
 

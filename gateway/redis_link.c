@@ -299,15 +299,15 @@ static void take_greeting(struct redis_link *l, const struct redis_reply *v)
     }
 }
 
-/* Since it was written. */
-static uint64_t time_of_oldest(const struct redis_link *l)
+/* From its writing to NOW. */
+static uint64_t time_of_oldest(const struct redis_link *l, uint64_t now)
 {
-    uint64_t now = clock_now_ns(), due = l->ring[l->head & (l->cap - 1)].due_ns;
+    uint64_t due = l->ring[l->head & (l->cap - 1)].due_ns;
     uint64_t written = due - l->setup.node->command_ms * MS;
     return now > written ? now - written : 0;
 }
 
-static void take_reply(struct redis_link *l, const struct redis_reply *v)
+static void take_reply(struct redis_link *l, const struct redis_reply *v, uint64_t read_ns)
 {
     if (l->head == l->tail) {
         if (l->setup.nchannels > 0)
@@ -323,7 +323,7 @@ static void take_reply(struct redis_link *l, const struct redis_reply *v)
     }
     l->stats.answered++;
     if (l->setup.answered)
-        l->setup.answered(l->setup.ctx, time_of_oldest(l));
+        l->setup.answered(l->setup.ctx, time_of_oldest(l, read_ns));
     if (v->kind == REDIS_FAILED && l->setup.failed)
         l->setup.failed(l->setup.ctx, v->text);
     struct redis_call *call = l->is_closing ? NULL : take_oldest(l);
@@ -338,11 +338,11 @@ static void on_writing(void *owner)
     set_deadlines(owner); /* calls nobody */
 }
 
-static void on_reply(void *owner, const struct redis_reply *v)
+static void on_reply(void *owner, const struct redis_reply *v, uint64_t read_ns)
 {
     struct redis_link *l = owner;
     enter(l);
-    take_reply(l, v);
+    take_reply(l, v, read_ns);
     leave(l);
 }
 
