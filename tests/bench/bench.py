@@ -85,6 +85,8 @@ VARIANTS = {
     'large': [('haproxy', 'haproxy-splice', {'DEFAULTS': 'option splice-auto'})],
     'limit': [('tollgate', 'tollgate-bare', {'ROUTE': '', 'BACKEND': 'breaker { enabled = no }  eject { failures = 0 }'})],
 }
+SHARED_KEYS = 20000
+SHARED_SLICE = 5000  # requests
 OTHER_CASES = ('shared', 'observed', 'latency', 'idle', 'stream', 'start')
 
 
@@ -155,18 +157,19 @@ def case_cpu(bench, name):
     show(bench, name, title, 'us of CPU per request', run_rounds(bench, under_test, bench.core, measure))
 
 
-def node_sums(port):
-    """(connections, commands, writes) of the gateway to its Redis nodes so far, from its admin port."""
+def cache_sums(port):
+    """(connections, commands, writes) of the gateway to its Redis nodes so far, and how many requests were no hits."""
     with urllib.request.urlopen(f'http://127.0.0.1:{port}/metrics', timeout=5) as page:
         text = page.read().decode()
-    return [sum(float(v) for v in re.findall(rf'^tollgate_redis_{name}_total{{.*}} (\S+)$', text, re.M))
-            for name in ('connects', 'commands', 'writes')]
+    lines = [rf'redis_{name}_total{{.*}}' for name in ('connects', 'commands', 'writes')]
+    return [sum(float(v) for v in re.findall(rf'^tollgate_{line} (\S+)$', text, re.M))
+            for line in [*lines, r'cache_requests_total{.*status="(?!HIT).*}']]
 
 
 def case_shared(bench):
     """Hits in Redis beside hits in memory: 20,000 keys of 1 KB, which memory has room for or not. Redis has the other core."""
     ours = [p for p in bench.proxies if p.name == 'tollgate']
-    arguments = ['--path', '/b/1024', '--expect', 1024, '--keys', 20000]
+    arguments = ['--path', '/b/1024', '--expect', 1024, '--keys', SHARED_KEYS]
     ports, admins = [bench.port() for _ in range(3)], {}
     nodes = ', '.join(f'"127.0.0.1:{port}"' for port in ports)
     room, none = 'cache { size = 256m }', 'cache { size = 1m }'
@@ -180,27 +183,32 @@ def case_shared(bench):
         return f'redis {{ nodes = {{{nodes}}}  timeout = 2s  prefix = "{name}" }}'
 
     def measure(proxy, port, process, turn):
-        n = 50000 if turn is not None else 40000
+        n = SHARED_SLICE if turn is not None else 2 * SHARED_KEYS
+        first = next_key.get(proxy, 0)
+        next_key[proxy] = (first + n) % SHARED_KEYS
         before = cpu_ns(process.pid)
-        report = bench.load(port, ['--requests', n, *arguments], bench.core)
+        report = bench.load(port, ['--requests', n, '--first', first, *arguments], bench.core)
         bench.note_errors(f'shared {proxy}', report)
         return (cpu_ns(process.pid) - before) / n / 1000
 
     def sums(name, port, process, turn):
-        before = node_sums(admins[name])
+        before = cache_sums(admins[name])
         cost = measure(name, port, process, turn)
-        connects, commands, writes = (b - a for a, b in zip(before, node_sums(admins[name])))
+        connects, commands, writes, misses = (b - a for a, b in zip(before, cache_sums(admins[name])))
+        if misses and turn is not None:
+            bench.failures.append(f'shared {name}: {misses:.0f} of {SHARED_SLICE} requests were no hits')
         if name == 'redis' and turn is not None:
             seen.append((before[0] + connects, commands / max(writes, 1)))
         return cost
 
-    seen = []
+    seen, next_key = [], {}
     with contextlib.ExitStack() as stack:
         for port in ports:
             stack.enter_context(Process(['redis-server', '--port', port, '--save', '', '--appendonly', 'no'],
                                         bench.dir / 'redis.log', bench.other))
         rounds = run_rounds(bench, [guise('memory', room), guise('memory-shared', room, redis('m')),
-                                    guise('redis', none, redis('r'))] if ours else [], bench.core, sums)
+                                    guise('redis', none, redis('r'))] if ours else [], bench.core, sums,
+                            slices=10)
     print(f'\nshared: 1 KB hits of 20,000 keys, 64 kept connections; us of CPU per request, median (range) of {len(rounds)} rounds')
     for name in rounds[0]:
         print(f'  {name:<18}{spread([r[name] for r in rounds])}')

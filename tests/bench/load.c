@@ -2,7 +2,7 @@
  * load.c: the client of the bench. One thread, one epoll set, one kind of request; every answer is checked.
  *
  *     load --port P --path /b/128 --expect 128 [--connections 64] [--requests 10000] [--post SIZE] [--close]
- *          [--rate R] [--hold] [--refused] [--keys N]
+ *          [--rate R] [--hold] [--refused] [--keys N [--first K]]
  *
  * Without --rate the loop is closed: each connection sends its next request when its answer is complete. With
  * --rate it is open: request i is due at start + i/R whatever became of those before; when no connection is
@@ -14,8 +14,8 @@
  * An answer is good when its status is 200, its Content-Length is --expect and its bytes are the pattern
  * (pattern.h) with nothing after them; with --refused, when its status is 429 and it has as many bytes as it
  * says, whichever. Anything else is an error: the connection is replaced and the request
- * not repeated. With --keys requests go round N targets, which differ in their query. Prints one line of
- * JSON.
+ * not repeated. With --keys requests go round N targets, which differ in their query; K is the first. Prints
+ * one line of JSON.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -45,7 +45,7 @@
 struct options {
     uint16_t port;
     const char *path;
-    uint64_t expect, requests, post, rate, keys;
+    uint64_t expect, requests, post, rate, keys, first;
     unsigned connections;
     bool has_post, is_close, is_hold, is_refused;
 };
@@ -373,12 +373,19 @@ static void hold(void)
 static struct options parse(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"port", required_argument, NULL, 'p'},     {"path", required_argument, NULL, 'u'},
-        {"expect", required_argument, NULL, 'e'},   {"connections", required_argument, NULL, 'c'},
-        {"requests", required_argument, NULL, 'n'}, {"post", required_argument, NULL, 'd'},
-        {"rate", required_argument, NULL, 'r'},     {"close", no_argument, NULL, 'x'},
-        {"hold", no_argument, NULL, 'h'},           {"refused", no_argument, NULL, 'f'},
-        {"keys", required_argument, NULL, 'k'},     {NULL, 0, NULL, 0},
+        {"port", required_argument, NULL, 'p'},
+        {"path", required_argument, NULL, 'u'},
+        {"expect", required_argument, NULL, 'e'},
+        {"connections", required_argument, NULL, 'c'},
+        {"requests", required_argument, NULL, 'n'},
+        {"post", required_argument, NULL, 'd'},
+        {"rate", required_argument, NULL, 'r'},
+        {"close", no_argument, NULL, 'x'},
+        {"hold", no_argument, NULL, 'h'},
+        {"refused", no_argument, NULL, 'f'},
+        {"keys", required_argument, NULL, 'k'},
+        {"first", required_argument, NULL, 'i'},
+        {NULL, 0, NULL, 0},
     };
     struct options o = {.path = "/b/128", .expect = 128, .requests = 10000, .connections = 64};
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
@@ -402,6 +409,8 @@ static struct options parse(int argc, char **argv)
             o.is_refused = true;
         else if (c == 'k')
             o.keys = strtoull(optarg, NULL, 10);
+        else if (c == 'i')
+            o.first = strtoull(optarg, NULL, 10);
         else if (c == 'h')
             o.is_hold = true;
         else
@@ -443,6 +452,7 @@ int main(int argc, char **argv)
 {
     static struct load l;
     l.o = parse(argc, argv);
+    l.next_key = l.o.first;
     signal(SIGPIPE, SIG_IGN);
     raise_file_limit();
     pattern_init(&l.pattern);

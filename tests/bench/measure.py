@@ -36,8 +36,12 @@ def show(bench, name, title, unit, rounds):
     sys.stdout.flush()
 
 
-def run_rounds(bench, under_test, cores, measure):
-    """Start all, let MEASURE(name, port, process, round) look at each in turn, round by round; [{name: value}]."""
+def run_rounds(bench, under_test, cores, measure, slices=1):
+    """Start all, let MEASURE(name, port, process, round) look at each in turn, round by round; [{name: value}].
+
+    A round of several SLICES goes round as often, and its values are their means: what changes about the machine
+    from one second to the next is then felt by all alike.
+    """
     running = []
     try:
         for proxy in under_test:
@@ -47,9 +51,12 @@ def run_rounds(bench, under_test, cores, measure):
             measure(name, port, process, None)  # warm up
         rounds = []
         for i in range(bench.options.rounds):
-            turn = running[i % len(running):] + running[:i % len(running)]
-            values = {name: measure(name, port, process, i) for name, port, process in turn}
-            rounds.append({name: values[name] for name, _, _ in running})
+            values = {name: [] for name, _, _ in running}
+            for j in range(i, i + slices):
+                turn = running[j % len(running):] + running[:j % len(running)]
+                for name, port, process in turn:
+                    values[name].append(measure(name, port, process, i))
+            rounds.append({name: sum(found) / slices for name, found in values.items()})
         return rounds
     finally:
         for _, _, process in running:
