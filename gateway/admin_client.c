@@ -7,6 +7,7 @@
 
 #include "gateway/command.h"
 #include "gateway/conf.h"
+#include "gateway/easy.h"
 #include "lib/buf.h"
 
 #define CONNECT_MS 2000L
@@ -155,14 +156,11 @@ struct admin_call *admin_call_new(const struct admin_target *t)
         return NULL;
     c->target = *t;
     c->multi = curl_multi_init();
-    c->easy = curl_easy_init();
+    c->easy = easy_new();
     if (!c->multi || !c->easy || !set_token(c)) {
         admin_call_free(c);
         return NULL;
     }
-    curl_easy_setopt(c->easy, CURLOPT_PROXY, "");
-    curl_easy_setopt(c->easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
     curl_easy_setopt(c->easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
     curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, c->error);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "gateway/easy.h"
 #include "lib/clock.h"
 #include "lib/json.h"
 
@@ -220,20 +221,14 @@ static bool add_headers(struct collector *c, const struct collector_setup *setup
 
 static bool set_options(struct collector *c, const struct collector_setup *setup)
 {
-    curl_easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(c->easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(c->easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(c->easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c->easy, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(c->easy, CURLOPT_USERAGENT, "tollgate");
     curl_easy_setopt(c->easy, CURLOPT_POST, 1L);
     curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
     curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, c);
-    /* A name server that hangs must not hold up the end of a post. */
-    curl_easy_setopt(c->easy, CURLOPT_QUICK_EXIT, 1L);
     return curl_easy_setopt(c->easy, CURLOPT_URL, setup->endpoint) == CURLE_OK &&
-           (!setup->ca || curl_easy_setopt(c->easy, CURLOPT_CAINFO, setup->ca) == CURLE_OK);
+           easy_set_trust(c->easy, true, setup->ca);
 }
 
 struct collector *collector_new(const struct collector_setup *setup, struct err *err)
@@ -248,7 +243,7 @@ struct collector *collector_new(const struct collector_setup *setup, struct err 
     }
     if (!add_headers(c, setup, err))
         goto fail;
-    c->easy = curl_easy_init();
+    c->easy = easy_new();
     c->multi = curl_multi_init();
     if (c->easy && c->multi && set_options(c, setup))
         return c;

@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "gateway/conf.h"
+#include "gateway/easy.h"
 #include "gateway/version.h"
 
 #define HEALTH_TIMEOUT_MS 2000L
@@ -84,13 +85,11 @@ static long ask(const struct conf_listen *l)
 {
     long status = 0;
     char url[256];
-    CURL *easy = curl_easy_init();
+    CURL *easy = easy_new();
     if (!easy)
         return 0;
     health_url(l, url, sizeof(url));
     curl_easy_setopt(easy, CURLOPT_URL, url);
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, HEALTH_TIMEOUT_MS);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, drop);
     if (l->unix_path)

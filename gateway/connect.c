@@ -4,16 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
-static void set_tls(CURL *easy, const struct conf_tls *tls)
+#include "gateway/easy.h"
+
+/* Without its authorities it trusts nobody. */
+static bool set_tls(CURL *easy, const struct conf_tls *tls)
 {
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, tls->verify ? 1L : 0L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, tls->verify ? 2L : 0L);
-    if (tls->ca_file)
-        curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca_file);
-    if (tls->cert_file) {
-        curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->cert_file);
-        curl_easy_setopt(easy, CURLOPT_SSLKEY, tls->key_file);
-    }
+    easy_set_certificate(easy, tls->cert_file, tls->key_file);
+    return easy_set_trust(easy, tls->verify, tls->ca_file);
 }
 
 /* Where to: a URL for libcurl, and for TLS the name in the URL with the address beside it. */
@@ -43,17 +40,12 @@ static bool set_address(CURL *easy, const struct endpoint *e, struct curl_slist 
 bool connect_setup(CURL *easy, const struct endpoint *e, uint32_t connect_ms, struct curl_slist **connect_to)
 {
     curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* nor from the environment */
-    curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
     curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, 1L << 30);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 1024L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    if (e->tls)
-        set_tls(easy, &e->tls_conf);
-    return set_address(easy, e, connect_to);
+    return (!e->tls || set_tls(easy, &e->tls_conf)) && set_address(easy, e, connect_to);
 }
 
 enum reason connect_reason(CURLcode code)

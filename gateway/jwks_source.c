@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gateway/easy.h"
 #include "lib/actor.h"
 #include "lib/clock.h"
 #include "lib/random.h"
@@ -69,28 +70,25 @@ static size_t on_body(char *p, size_t size, size_t n, void *ctx)
     return len;
 }
 
-static void set_options(CURL *curl, const struct jwks_source *s, struct body *body)
+static bool set_options(CURL *curl, const struct jwks_source *s, struct body *body)
 {
     curl_easy_setopt(curl, CURLOPT_URL, s->url);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)JWKS_FETCH_MS);
     curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, "");
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "tollgate");
-    curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, body);
-    if (s->ca_file)
-        curl_easy_setopt(curl, CURLOPT_CAINFO, s->ca_file);
+    return easy_set_trust(curl, true, s->ca_file);
 }
 
 static struct jwks *get(const struct jwks_source *s, struct body *body, struct err *err)
 {
     long status = 0;
-    CURL *curl = curl_easy_init();
-    if (!curl)
+    CURL *curl = easy_new();
+    if (!curl || !set_options(curl, s, body)) {
+        curl_easy_cleanup(curl);
         return err_set(err, ERR_SELF, "out of memory"), NULL;
-    set_options(curl, s, body);
+    }
     CURLcode code = curl_easy_perform(curl);
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_cleanup(curl);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "gateway/connect.h"
+#include "gateway/easy.h"
 #include "lib/clock.h"
 #include "lib/mailbox.h"
 #include "lib/random.h"
@@ -110,7 +111,7 @@ static void end_check(struct target *t)
 static bool begin_check(struct target *t)
 {
     const struct conf_health *h = &t->conf->health;
-    t->easy = curl_easy_init();
+    t->easy = easy_new();
     if (!t->easy)
         return false;
     t->prober->running++;

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "gateway/easy.h"
 #include "lib/clock.h"
 
 #define ELEMENTS_MAX 8192
@@ -93,17 +94,11 @@ static uint32_t left_ms(const struct probe *p)
     return now < p->until_ns ? (uint32_t)((p->until_ns - now) / CLOCK_MILLISECOND_NS) + 1 : 0;
 }
 
-static void set_tls(CURL *easy, const struct conf_redis_tls *tls)
+static bool set_tls(CURL *easy, const struct conf_redis_tls *tls)
 {
     curl_easy_setopt(easy, CURLOPT_SSL_ENABLE_ALPN, 0L); /* it is no HTTP */
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, tls->verify ? 1L : 0L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, tls->verify ? 2L : 0L);
-    if (tls->ca_file)
-        curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca_file);
-    if (tls->cert_file) {
-        curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->cert_file);
-        curl_easy_setopt(easy, CURLOPT_SSLKEY, tls->key_file);
-    }
+    easy_set_certificate(easy, tls->cert_file, tls->key_file);
+    return easy_set_trust(easy, tls->verify, tls->ca_file);
 }
 
 /* A URL for libcurl, which goes by its scheme for TLS and by its name for what to verify. */
@@ -177,17 +172,12 @@ static bool connect_node(struct probe *p)
     char text[CURL_ERROR_SIZE] = "";
     uint32_t within_ms = p->conf->connect_ms < PROBE_MS ? p->conf->connect_ms : PROBE_MS;
     curl_easy_setopt(p->easy, CURLOPT_CONNECT_ONLY, 1L);
-    curl_easy_setopt(p->easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(p->easy, CURLOPT_PROXY, ""); /* nor from the environment */
-    curl_easy_setopt(p->easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     curl_easy_setopt(p->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)within_ms);
-    curl_easy_setopt(p->easy, CURLOPT_QUICK_EXIT, 1L); /* a resolver that hangs is not waited for */
     curl_easy_setopt(p->easy, CURLOPT_ERRORBUFFER, text);
     curl_easy_setopt(p->easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
     curl_easy_setopt(p->easy, CURLOPT_CLOSESOCKETDATA, p);
-    if (p->conf->tls.enabled && !p->node->unix_path)
-        set_tls(p->easy, &p->conf->tls);
-    if (!set_address(p))
+    bool has_tls = p->conf->tls.enabled && !p->node->unix_path;
+    if ((has_tls && !set_tls(p->easy, &p->conf->tls)) || !set_address(p))
         return fail(p, PROBE_NO_CONNECTION, "out of memory", slice_of(""));
     CURLcode code = curl_easy_perform(p->easy);
     curl_easy_setopt(p->easy, CURLOPT_ERRORBUFFER, NULL);
@@ -508,7 +498,7 @@ void redis_probe(const struct conf_redis *conf, size_t node, struct redis_probe 
                                 .clients = PROBE_UNKNOWN,
                                 .keys = PROBE_UNKNOWN};
     p.until_ns = clock_now_ns() + PROBE_MS * CLOCK_MILLISECOND_NS;
-    p.easy = curl_easy_init();
+    p.easy = easy_new();
     if (!p.easy || !make_reader(&p))
         fail(&p, PROBE_NO_CONNECTION, "out of memory", slice_of(""));
     else if (connect_node(&p) && get_in(&p) && ping(&p) && look(&p))

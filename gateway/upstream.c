@@ -26,6 +26,7 @@
 #include <sys/socket.h>
 
 #include "gateway/connect.h"
+#include "gateway/easy.h"
 
 enum conn_state { CONN_CONNECTING, CONN_BUSY, CONN_IDLE };
 
@@ -319,7 +320,7 @@ static struct upstream_conn *conn_new(struct upstream *u, struct endpoint *e)
 
 static bool begin_connect(struct upstream_conn *c, const struct conf_backend *b)
 {
-    CURL *easy = c->easy = curl_easy_init();
+    CURL *easy = c->easy = easy_new();
     if (!easy)
         return false;
     curl_easy_setopt(easy, CURLOPT_PRIVATE, c);

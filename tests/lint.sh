@@ -19,5 +19,6 @@ for file in lib/*.[ch] gateway/*.[ch]; do
 done
 grep -rnE 'TODO|FIXME|XXX' lib gateway && fail "unfinished"
 grep -rn '#include "gateway/' lib && fail "lib/ knows nothing of the gateway"
+grep -rn 'curl_easy_init' gateway | grep -v '^gateway/easy.c:' && fail "handles of libcurl come from easy_new"
 [ $status -eq 0 ] && echo "lint: clean"
 exit $status
