@@ -29,6 +29,7 @@ void forward_hedge_end(struct exchange *x)
 {
     struct forward_hedge *h = &x->forward.hedge;
     wheel_cancel(&h->timer);
+    tracing_hedge_lost(x);
     if (h->counted)
         atomic_fetch_sub_explicit(&h->endpoint->in_flight, 1, memory_order_relaxed);
     h->counted = false;
@@ -58,7 +59,7 @@ static void on_connected(void *ctx)
 {
     struct exchange *x = ctx;
     struct forward_hedge *h = &x->forward.hedge;
-    h->head = headers_request(x, h->endpoint->host_field);
+    h->head = headers_request(x, h->endpoint->host_field, x->tracing.hedge.span);
     h->sent = 0;
     if (h->head.len > 0)
         send_rest(x);
@@ -93,6 +94,7 @@ static void take_over(struct exchange *x)
     struct forward_hedge *h = &f->hedge;
     struct upstream_conn *conn = h->conn;
     h->conn = NULL;
+    tracing_hedge_won(x);
     forward_drop_conn(x, false);
     forward_switch_conn(x, conn, h->endpoint, h->counted);
     h->counted = false;
@@ -110,6 +112,7 @@ bool forward_hedge_is_sent(const struct forward *f)
 
 void forward_hedge_promote(struct exchange *x)
 {
+    tracing_try_failed(x);
     forward_give_back_buffer(x);
     take_over(x);
     err_clear(&x->err);
@@ -164,6 +167,7 @@ static void on_late(struct wheel_entry *e)
     f->tried[f->ntried++] = h->endpoint;
     x->record.retries++;
     h->begin_ns = clock_now_ns();
+    tracing_hedge(x, h->endpoint);
     h->counted = forward_count(f, h->endpoint);
     switch (upstream_acquire(x->worker->upstream, &want, &h->conn, &ignored)) {
     case UPSTREAM_READY:

@@ -218,7 +218,7 @@ void forward_start_sending(struct exchange *x)
     f->send_broke = false;
     x->record.upstream_connected_ns = clock_now_ns();
     x->record.upstream_reused = upstream_is_reused(f->conn);
-    f->head = headers_request(x, f->endpoint->host_field);
+    f->head = headers_request(x, f->endpoint->host_field, x->tracing.try.span);
     f->head_sent = 0;
     if (f->head.len == 0) {
         err_set(&x->err, ERR_CLIENT, "request head is too large to forward");

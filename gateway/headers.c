@@ -283,7 +283,7 @@ static bool is_asked_about(struct slice name)
            slice_eq_nocase(name, SLICE("X-Forwarded-Uri")) || slice_eq_nocase(name, SLICE("Range"));
 }
 
-struct slice headers_request(struct exchange *x, const char *server)
+struct slice headers_request(struct exchange *x, const char *server, uint64_t span)
 {
     struct buf b = worker_scratch(x->worker);
     bool ok = true;
@@ -296,7 +296,7 @@ struct slice headers_request(struct exchange *x, const char *server)
     access_add(x, &b);
     cache_add(x, &b);
     deadline_add(x, &b);
-    tracing_add(x, x->tracing.try_span, &b);
+    tracing_add(x, span, &b);
     add_request_edits(x, &b);
     add_framing(x, &b);
     buf_add(&b, SLICE("\r\n"));

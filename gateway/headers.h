@@ -17,9 +17,9 @@
 /* One line of a head. */
 void headers_add(struct buf *b, struct slice name, struct slice value);
 
-/* The request head for the backend, in the arena; SERVER is the Host field that UPSTREAM_HOST_SERVER wants.
- * Empty when it does not fit. */
-struct slice headers_request(struct exchange *x, const char *server);
+/* The request head for the backend, in the arena; SERVER is the Host field that UPSTREAM_HOST_SERVER wants,
+ * SPAN who asks. Empty when it does not fit. */
+struct slice headers_request(struct exchange *x, const char *server, uint64_t span);
 
 /* The head of the request that asks a service for PATH whether the client's request may pass: its fields,
  * which request it is (X-Forwarded-Method, X-Forwarded-Uri), no body. In the arena; empty when it does not

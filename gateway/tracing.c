@@ -218,9 +218,7 @@ struct span *tracing_wait(struct exchange *x, const char *what)
 
 void tracing_try(struct exchange *x, const struct endpoint *e)
 {
-    x->tracing.try_span = tracing_draw_id(x);
-    x->tracing.try_begin_ns = x->record.upstream_begin_ns;
-    x->tracing.try_is_tls = e->tls;
+    x->tracing.try = (struct tracing_try){tracing_draw_id(x), x->record.upstream_begin_ns, e->tls};
 }
 
 /* Host and port of "10.0.0.3:9000" and "[::1]:9000"; another text is a socket's path, and *PORT is 0. */
@@ -252,25 +250,60 @@ static void tell_cause(struct exchange *x, struct span *s)
     set_text(x, s, "tollgate.cause", buf_slice(&b));
 }
 
-void tracing_try_failed(struct exchange *x)
+/* TRY, of the server ADDR, is over. NULL: nobody wants to know, or memory is short. */
+static struct span *end_try(struct exchange *x, struct tracing_try *try, struct slice addr)
 {
     struct tracing *t = &x->tracing;
-    const struct record *r = &x->record;
     uint64_t port, now = now_of(x);
-    struct span *s = t->try_span ? add(x, "try", t->step ? t->step->id : t->span) : NULL;
+    struct span *s = try->span ? add(x, "try", t->step ? t->step->id : t->span) : NULL;
     if (!s)
-        return;
-    s->id = t->try_span;
-    t->try_span = 0;
+        return NULL;
+    s->id = try->span;
+    try->span = 0;
     s->kind = SPAN_CLIENT;
-    s->failed = true;
-    s->begin_ns = t->try_begin_ns;
+    s->begin_ns = try->begin_ns;
     span_end(s, now > s->begin_ns ? now : s->begin_ns);
-    span_set_text(s, &x->arena, "http.request.method", r->method);
-    set_text(x, s, "server.address", tracing_host(slice_of(x->forward.addr), &port));
+    span_set_text(s, &x->arena, "http.request.method", x->record.method);
+    set_text(x, s, "server.address", tracing_host(addr, &port));
     if (port > 0)
         span_set_number(s, &x->arena, "server.port", (int64_t)port);
-    if (r->upstream_status > 0)
-        span_set_number(s, &x->arena, "http.response.status_code", r->upstream_status);
+    return s;
+}
+
+void tracing_try_failed(struct exchange *x)
+{
+    struct span *s = end_try(x, &x->tracing.try, slice_of(x->forward.addr));
+    if (!s)
+        return;
+    s->failed = true;
+    if (x->record.upstream_status > 0)
+        span_set_number(s, &x->arena, "http.response.status_code", x->record.upstream_status);
     tell_cause(x, s);
+}
+
+void tracing_hedge(struct exchange *x, const struct endpoint *e)
+{
+    x->tracing.hedge = (struct tracing_try){tracing_draw_id(x), x->forward.hedge.begin_ns, e->tls};
+}
+
+static void lose(struct exchange *x, struct tracing_try *try, struct slice addr)
+{
+    struct span *s = end_try(x, try, addr);
+    if (s)
+        span_set_text(s, &x->arena, "tollgate.hedge", SLICE("lost"));
+    *try = (struct tracing_try){0};
+}
+
+void tracing_hedge_won(struct exchange *x)
+{
+    struct tracing *t = &x->tracing;
+    lose(x, &t->try, slice_of(x->forward.addr));
+    t->try = t->hedge;
+    t->hedge = (struct tracing_try){0};
+}
+
+void tracing_hedge_lost(struct exchange *x)
+{
+    if (x->tracing.hedge.span)
+        lose(x, &x->tracing.hedge, slice_of(x->forward.hedge.endpoint->text));
 }

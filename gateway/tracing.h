@@ -31,15 +31,21 @@ struct exchange;
 
 #define TRACING_TAIL_MAX 100 /* traces a second that a worker keeps because they failed or were slow */
 
+/* A backend is asked. */
+struct tracing_try {
+    uint64_t span; /* its id; 0: none, or it was told of */
+    uint64_t begin_ns;
+    bool is_tls;
+};
+
 /* The exchange's part. */
 struct tracing {
     struct trace_context context; /* is_sampled: our decision */
     struct slice state;           /* tracestate that goes on; empty: none */
     uint64_t span;                /* id of the request's own */
-    uint64_t try_span; /* id of the try under way, who asks the backend; 0: none, or it was told of */
-    uint64_t try_begin_ns;
-    bool is_on; /* contexts are ours to write */
-    bool try_is_tls;
+    struct tracing_try try;       /* under way */
+    struct tracing_try hedge;     /* a second one beside it */
+    bool is_on;                   /* contexts are ours to write */
     struct span_list spans;
     struct span *step;          /* it is at; NULL: none that is told of */
     struct span *wait;          /* what it waits for; NULL: nothing */
@@ -73,6 +79,12 @@ struct span *tracing_wait(struct exchange *x, const char *what);
 /* E is asked from now on. The try under way has failed, and another may follow. */
 void tracing_try(struct exchange *x, const struct endpoint *e);
 void tracing_try_failed(struct exchange *x);
+
+/* E is asked beside it. Whoever answers first goes on as the try; the other one is told of as
+ * tollgate.hedge: lost. */
+void tracing_hedge(struct exchange *x, const struct endpoint *e);
+void tracing_hedge_won(struct exchange *x);
+void tracing_hedge_lost(struct exchange *x);
 
 /* A span's id, never 0. */
 uint64_t tracing_draw_id(const struct exchange *x);

@@ -241,7 +241,7 @@ static void add_part(struct tracing_block *b, const struct exchange *x, const ch
         return;
     *next_span(b) = (struct span){.name = name,
                                   .id = tracing_draw_id(x),
-                                  .parent = x->tracing.try_span,
+                                  .parent = x->tracing.try.span,
                                   .kind = SPAN_INTERNAL,
                                   .begin_ns = from_ns,
                                   .end_ns = to_ns};
@@ -274,7 +274,7 @@ static void add_url(struct tracing_block *b, struct span *s, const struct exchan
     if (target.len == 0)
         return;
     buf_init(&url, text, sizeof(text));
-    buf_add(&url, x->tracing.try_is_tls ? SLICE("https://") : SLICE("http://"));
+    buf_add(&url, x->tracing.try.is_tls ? SLICE("https://") : SLICE("http://"));
     buf_add(&url, slice_of(x->forward.addr));
     buf_add(&url, accesslog_url(target, &exchange_conf(x)->log, space));
     if (!url.failed)
@@ -285,14 +285,14 @@ static void add_url(struct tracing_block *b, struct span *s, const struct exchan
 static void add_try(struct tracing_block *b, const struct exchange *x, uint64_t end_ns)
 {
     const struct record *r = &x->record;
-    uint64_t begin = x->tracing.try_begin_ns;
-    if (begin == 0 || x->tracing.try_span == 0)
+    uint64_t begin = x->tracing.try.begin_ns;
+    if (begin == 0 || x->tracing.try.span == 0)
         return;
     if (r->upstream_end_ns > begin)
         end_ns = r->upstream_end_ns;
     struct span *s = next_span(b);
     *s = (struct span){.name = "try",
-                       .id = x->tracing.try_span,
+                       .id = x->tracing.try.span,
                        .parent = b->last_step,
                        .kind = SPAN_CLIENT,
                        .begin_ns = begin,

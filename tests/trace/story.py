@@ -4,6 +4,7 @@
 """
 
 import collections
+import contextlib
 import http.server
 import json
 import os
@@ -61,10 +62,11 @@ class Service:
             def do_GET(self):
                 service.seen.append({k.lower(): v for k, v in self.headers.items()})
                 body = script(self)
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                with contextlib.suppress(ConnectionError):  # who has left needs no answer
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
 
             def log_message(self, *args):
                 pass
@@ -317,6 +319,37 @@ def test_retries_are_told(binary):
         seen = [s["spanId"] for s in named(spans, "try")]
         assert seen == tries and len(tries) == 2, (seen, tries)
         assert [s.get("status", {}).get("code", 0) for s in named(spans, "try")] == [2, 0]
+        check_tree(spans)
+
+
+def test_hedges_are_told(binary):
+    """A second server is asked because the first is late: each sees a span of its own."""
+    seen, is_over = [], threading.Event()
+
+    def script(handler):
+        seen.append(handler.headers["traceparent"].split("-")[2])
+        if len(seen) == 1:
+            is_over.wait(WAIT)
+            return b"late"
+        return b"early"
+    with Receiver() as receiver, Service(script) as one, Service(script) as other:
+        servers = "".join(f'server "http://127.0.0.1:{s.port}" {{}} ' for s in (one, other))
+        g = Gateway(binary, conf_of(receiver, "sample = 100%", f'backend "b" {{ {servers} }}\n'
+                                    'route "/" { backend = b  hedge { after = 20ms } }'), workers=1)
+        try:
+            g.wait()
+            assert ask(g.port, "GET", "/").body == b"early"
+            is_over.set()
+            wait_for(lambda: server_spans(receiver.spans()), "it is exported")
+        finally:
+            is_over.set()
+            g.stop()
+        spans = receiver.spans()
+        lost, won = sorted(named(spans, "try"), key=lambda s: int(s["startTimeUnixNano"]))
+        assert [lost["spanId"], won["spanId"]] == seen, (lost, won, seen)
+        assert (value(lost, "tollgate.hedge"), value(won, "tollgate.hedge")) == ("lost", None)
+        assert {value(s, "server.port") for s in (lost, won)} == {str(one.port), str(other.port)}
+        assert only(spans, "wait for answer")["parentSpanId"] == won["spanId"]
         check_tree(spans)
 
 
