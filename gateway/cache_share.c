@@ -353,7 +353,9 @@ static void on_lookup(struct redis_call *call, const struct redis_reply *reply)
 {
     struct cache_share *s = (struct cache_share *)(void *)call;
     struct lookup l = {0};
-    if (reply && redis_wants_again(reply)) {
+    bool wants_again = reply && redis_wants_again(reply) && !s->was_repeated;
+    s->was_repeated = wants_again; /* a node that never has it has not answered */
+    if (wants_again) {
         cache_share_ask_again(s);
         return;
     }
@@ -454,7 +456,7 @@ bool cache_share_ask(struct exchange *x, bool locks)
         return false;
     cache_share_end(x);
     s->was_asked = true;
-    s->has_lost = false;
+    s->has_lost = s->was_repeated = false;
     s->locks = locks;
     s->session = fleet_session(cache_sharing_of(x)->fleet, REDIS_NONE);
     s->node = redis_node_for(cache_sharing_of(x)->redis, ring_hash(&x->caching.full_key));

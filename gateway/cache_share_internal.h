@@ -123,7 +123,8 @@ struct cache_share {
     enum cache_share_answer answer;
     bool locks, is_busy, has_news, was_asked;
     bool is_granted;
-    bool has_lost; /* an entry, or pieces, that were not what they ought to be, once */
+    bool was_repeated; /* the node did not have the script */
+    bool has_lost;     /* an entry, or pieces, that were not what they ought to be, once */
     size_t node;
     uint32_t session;      /* with the node; or without any, when nobody was asked */
     struct object_key key; /* that was asked for, in the exchange's arena */

@@ -36,7 +36,7 @@ struct fleet_ask {
     struct redis_call call; /* first */
     struct fleet_task *task;
     size_t node;
-    bool is_done;
+    bool is_done, was_repeated;
 };
 
 /* A look at another node, or the emptying of the own one. */

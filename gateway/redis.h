@@ -12,7 +12,7 @@
  *
  * Scripts (redis_script.h) are sent by their digest, and whole where the node does not have them: the first
  * time on each connection, and after it has said NOSCRIPT. A call that was answered with NOSCRIPT gets that
- * answer (redis_wants_again) and may be sent again at once.
+ * answer (redis_wants_again) and may be sent again at once; but once, for a node may say so for ever.
  *
  * One thread, which turns SETUP's loop. Its calls end as those of redis_link.h: once, from the loop, with a
  * reply or with NULL after the deadline of a command at the latest.
