@@ -408,13 +408,23 @@ static uint64_t end_ask(struct slot *s, const struct lease_ask *ask)
     return lanes;
 }
 
+/* No bucket takes longer to be full: its debt is a burst at most, and so is what is pending, which is charged
+ * within two lives. */
+static uint64_t longest_us(const struct lease_rate *rate)
+{
+    unsigned __int128 us = 2 * ((unsigned __int128)rate->burst * rate->parts / rate->refill + 1) +
+                           2 * (unsigned __int128)(rate->life_ns / 1000);
+    return us > FULL_MAX / 1000 ? FULL_MAX / 1000 : (uint64_t)us;
+}
+
+/* A wait that cannot be is not believed: in the end it is asked again. */
 static void learn(struct slot *s, const struct lease_rate *rate, const struct lease_ask *ask,
                   const struct lease_reply *reply, uint64_t now_ns)
 {
-    uint64_t retry_ns = min_u64(reply->retry_us, FULL_MAX / 1000) * 1000;
+    uint64_t max_us = longest_us(rate), retry_ns = min_u64(reply->retry_us, max_us) * 1000;
     s->failing_ns = s->down_until_ns = s->dry_until_ns = 0;
     s->remaining = reply->remaining;
-    s->full_at_ns = now_ns + min_u64(reply->full_us, FULL_MAX / 1000) * 1000;
+    s->full_at_ns = now_ns + min_u64(reply->full_us, max_us) * 1000;
     s->dry_cost = reply->granted ? 1 : ask->at_least;
     if (reply->granted < ask->want)
         s->dry_until_ns = max_u64(now_ns + retry_ns, ask->sent_ns + rate->pause_ns);

@@ -131,6 +131,25 @@ START_TEST(refusals_are_local_until_the_bucket_has_tokens)
 }
 END_TEST
 
+START_TEST(wait_that_cannot_be_is_not_believed)
+{
+    const struct lease_rate *rates[] = {&slow, &fast};
+    for (uint64_t i = 0; i < 2; i++) {
+        const struct lease_rate *r = rates[i];
+        uint64_t now = (1 + i * 1000) * SECOND, full = i ? 100 * MS : 5 * SECOND;
+        struct lease_answer a = take(r, now);
+        struct lease_reply reply = {.retry_us = UINT64_C(1) << 52, .full_us = UINT64_MAX};
+        ck_assert_uint_eq(lease_granted(table, key, r, &a.ask, &reply, now), 1);
+        a = again(r, now);
+        ck_assert_int_eq(a.verdict, LEASE_REFUSED);
+        ck_assert_uint_ge(a.retry_ns, 2 * full);
+        ck_assert_uint_le(a.retry_ns, 2 * full + 2 * LEASE_LIFE_MAX + MS);
+        ck_assert_uint_le(a.full_ns, 2 * full + 2 * LEASE_LIFE_MAX + MS);
+        ck_assert(take(r, now + 2 * full + 2 * LEASE_LIFE_MAX + MS).asks);
+    }
+}
+END_TEST
+
 START_TEST(saturated_key_pauses)
 {
     struct lease_answer a = take(&fast, SECOND);
@@ -353,6 +372,7 @@ static Suite *make_suite(void)
     tcase_add_test(c, first_take_asks_and_the_others_wait);
     tcase_add_test(c, next_ask_is_for_all_that_wait);
     tcase_add_test(c, refusals_are_local_until_the_bucket_has_tokens);
+    tcase_add_test(c, wait_that_cannot_be_is_not_believed);
     tcase_add_test(c, saturated_key_pauses);
     tcase_add_test(c, small_request_may_have_what_is_too_little_for_a_large_one);
     tcase_add_test(c, lease_ends_and_its_rest_is_given_back);
