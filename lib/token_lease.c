@@ -377,7 +377,7 @@ static void decide(struct slot *s, const struct lease_take *take, struct lease_a
         begin_ask(s, take, take->cost, left, a);
         wait_for_answer(s, take, a);
     }
-    a->remaining = s->remaining + left;
+    a->remaining = min_u64(s->remaining + left, rate->burst);
     a->full_ns = span(now, s->full_at_ns);
 }
 

@@ -150,6 +150,16 @@ START_TEST(wait_that_cannot_be_is_not_believed)
 }
 END_TEST
 
+START_TEST(no_more_is_left_than_the_burst)
+{
+    struct lease_answer a = take_cost(&slow, SECOND, 0, 5);
+    ck_assert_uint_eq(grant(&slow, &a, 5, 5, 0, SECOND), 1);
+    a = again(&slow, SECOND);
+    ck_assert_int_eq(a.verdict, LEASE_ADMITTED);
+    ck_assert_uint_eq(a.remaining, 5);
+}
+END_TEST
+
 START_TEST(saturated_key_pauses)
 {
     struct lease_answer a = take(&fast, SECOND);
@@ -373,6 +383,7 @@ static Suite *make_suite(void)
     tcase_add_test(c, next_ask_is_for_all_that_wait);
     tcase_add_test(c, refusals_are_local_until_the_bucket_has_tokens);
     tcase_add_test(c, wait_that_cannot_be_is_not_believed);
+    tcase_add_test(c, no_more_is_left_than_the_burst);
     tcase_add_test(c, saturated_key_pauses);
     tcase_add_test(c, small_request_may_have_what_is_too_little_for_a_large_one);
     tcase_add_test(c, lease_ends_and_its_rest_is_given_back);
