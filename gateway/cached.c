@@ -150,11 +150,19 @@ struct http_fields cached_without(struct http_fields fields, struct slice name, 
     return (struct http_fields){out, n};
 }
 
+/* The field NAME of what is stored stays when NEW comes. An answer without Date was made when it came (RFC
+ * 9110, 6.6.1): what is stored is no longer as old as its own Date says. */
+static bool is_kept(struct slice name, struct http_fields new)
+{
+    bool is_date = name.len == 4 && slice_eq_nocase(name, SLICE("Date"));
+    return !is_date && (!http_cache_updates(name) || !http_find(new, name));
+}
+
 struct http_fields cached_merge(struct http_fields old, struct http_fields new, struct http_field *out)
 {
     size_t n = 0;
     for (size_t i = 0; i < old.n && n < CACHED_FIELDS_MAX; i++)
-        if (!http_cache_updates(old.at[i].name) || !http_find(new, old.at[i].name))
+        if (is_kept(old.at[i].name, new))
             out[n++] = old.at[i];
     for (size_t i = 0; i < new.n &&n < CACHED_FIELDS_MAX; i++)
         if (http_cache_updates(new.at[i].name))

@@ -64,8 +64,8 @@ static inline const struct cached *cached_of(const struct object *o)
 /* Those of FIELDS that are not called NAME; OUT has CACHED_FIELDS_MAX places, and may be theirs. */
 struct http_fields cached_without(struct http_fields fields, struct slice name, struct http_field *out);
 
-/* The fields of OLD with those of a 304 in their place (RFC 9111, 3.2). OUT has CACHED_FIELDS_MAX places.
- * NEW is what may be kept of the 304's. */
+/* The fields of OLD but Date, with those of a 304 in their place (RFC 9111, 3.2). OUT has CACHED_FIELDS_MAX
+ * places. NEW is what may be kept of the 304's. */
 MUST_USE struct http_fields cached_merge(struct http_fields old, struct http_fields new,
                                          struct http_field *out);
 

@@ -396,6 +396,8 @@ case("9111 4.3.3", "an error", X("fetched", ok(FRESH, OLD, ETAG)), X("validated"
 case("9111 4.3.3", "a 404", X("fetched", ok(FRESH, OLD, ETAG)), X("validated", A(status=404), status=404), X("fetched"))
 case("9111 4.3.4", "a 304 about something else", X("fetched", ok(FRESH, OLD, ETAG)), X("twice", A('ETag: "v2"', FRESH, status=304), body=b"second"))
 case("9111 4.3.4", "a 304 makes it fresh", X("fetched", ok(FRESH, OLD, ETAG)), X("validated", A(FRESH, ETAG, status=304), same=True), X("cached", same=True))
+case("9110 6.6.1", "a 304 without Date was made when it came",
+     X("fetched", ok(FRESH, ETAG, "Date: <-7200>")), X("validated", A(FRESH, ETAG, status=304), same=True), X("cached", same=True))
 case("9111 4.3.4", "a 304 that says nothing", X("fetched", ok(FRESH, OLD, ETAG)), X("validated", A(status=304), same=True), X("cached", same=True))
 for status in (301, 404, 410):
     case("9111 4.3", "status %d is validated too" % status, X("fetched", ok(FRESH, OLD, ETAG, status=status)), X("validated", status=status, same=True))
