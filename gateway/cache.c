@@ -396,6 +396,7 @@ static enum step_result lead_with(struct exchange *x, struct object *o)
         give_up_flight(x);
         if (cache_share_is_busy(x)) {
             cache_share_end(x);
+            x->caching.forwarded = NULL;
             return cache_serve(x, o, CACHE_STALE);
         }
         return use_object(x, o);

@@ -172,6 +172,7 @@ def test_one_refresh_of_a_stale_key(binary):
         assert not any(a.error or a.status != 200 for a in answers), tally(answers)
         quick = [a for a in answers if a.body == b"old"]
         assert len(quick) == len(answers), "%d of %d had to wait" % (len(answers) - len(quick), len(answers))
+        assert not any("fwd=" in a.fields["cache-status"] for a in answers), "stale answers that say that they were fetched"
         for g in fleet.gateways:
             wait_for(lambda g=g: http(g.port, "GET", "/swr").body == b"new", "what is new is everywhere")
         assert fleet.origin.asked["/swr"] == 1, "%d refreshes" % fleet.origin.asked["/swr"]
