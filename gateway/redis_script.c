@@ -127,11 +127,11 @@ static const char cache_read[] = META MARKS PREFIX_MARKS LET_PIECES_GO DLOCK_LUA
 /*
  * KEYS  object, meta, group, prefixes, lock, recent, tags...
  * ARGV  token, seq and fencing number that REDIS_CACHE_READ gave, ms to keep it, us that it is fresh for,
- * version, group, object, channel, announcement, P:p: Answer  1, or 0: it was purged, or a later fetch has
- * stored already
+ * version, group, object, channel, announcement, P:p: Answer  1, or 0: it was purged, a later fetch has
+ * stored already, or this node has never given that SEQ
  */
 static const char cache_store[] = META MARKS PREFIX_MARKS FORGOTTEN LET_PIECES_GO DLOCK_LUA_FUNCTIONS
-    "local _, floor, _, prefixes = meta(KEYS[2], KEYS[4])\n"
+    "local seq, floor, _, prefixes = meta(KEYS[2], KEYS[4])\n"
     "local since, fence, ttl = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])\n"
     /* What is not known of a mark any more follows from the purges that are remembered. */
     "local function last_purge(key)\n"
@@ -156,7 +156,8 @@ static const char cache_store[] = META MARKS PREFIX_MARKS FORGOTTEN LET_PIECES_G
     "  end\n"
     "end\n"
     "local function may_be_stored()\n"
-    "  if since < floor then return false end\n"
+    /* From the future: no purge would be of it. */
+    "  if since < floor or since > seq then return false end\n"
     "  if #old == 40 then\n"
     "    local _, _, last = struct.unpack('>I8I8I8', old)\n"
     "    if last > fence then return false end\n"

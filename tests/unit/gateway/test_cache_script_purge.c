@@ -126,6 +126,17 @@ START_TEST(of_what_is_known_in_part)
 }
 END_TEST
 
+/* No purge would be of it. */
+START_TEST(what_is_of_the_future)
+{
+    struct answer f = begin(&a, "t");
+    ck_assert_int_eq(PUT(&a, "t", f.seq + 1, f.fence), 0);
+    ck_assert_int_eq(PUT(&a, "t", (INT64_C(1) << 53) - 1, f.fence), 0);
+    ck_assert(!is_there(&a));
+    ck_assert_int_eq(PUT(&a, "t", f.seq, f.fence), 1);
+}
+END_TEST
+
 START_TEST(a_hard_one_after_a_soft_one)
 {
     make(&a);
@@ -433,6 +444,7 @@ static Suite *make_suite(void)
     tcase_add_test(t, one_of_several_tags);
     tcase_add_test(t, of_what_is_not_known);
     tcase_add_test(t, of_what_is_known_in_part);
+    tcase_add_test(t, what_is_of_the_future);
     tcase_add_test(t, a_hard_one_after_a_soft_one);
     tcase_add_test(t, more_than_are_remembered);
     tcase_add_test(t, one_that_was_forgotten);
