@@ -49,7 +49,10 @@ for suite in "$@"; do
         run cache/conformance timeout 300 python3 tests/cache/conformance.py "$BUILD/tollgate"
         run cache/stampede timeout 300 python3 tests/cache/stampede.py "$BUILD/tollgate"
         ;;
-    redis) run redis/check timeout 120 python3 tests/redis/check.py "$BUILD/tollgate" ;;
+    redis)
+        run redis/check timeout 120 python3 tests/redis/check.py "$BUILD/tollgate"
+        run redis/hostile timeout 300 python3 -B tests/redis/hostile.py "$BUILD/tollgate"
+        ;;
     admin)
         for story in api streams top tail; do
             run "admin/$story" timeout 300 sh tests/admin/run.sh "$story"
