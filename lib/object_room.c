@@ -217,9 +217,9 @@ static unsigned uses_of(const struct object *o)
 }
 
 /*
- * The objects that go next were not touched for long, nor were the places that they are taken out of, and
- * each would be waited for. So the next one's places are fetched, and the one after it, whose places they
- * are can be seen by then.
+ * The objects that go next were not touched for long, nor were the places that they are taken out of: each
+ * would be waited for. So the places of the next one are fetched, and the object behind it, which has to be
+ * there before its own places can be told.
  */
 static void fetch_next(const struct object_shard *sh, const struct queue_of_objects *q)
 {

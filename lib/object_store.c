@@ -12,6 +12,9 @@
  * The last reference to an object that is no longer in the store may be given back by a hit. To take no lock
  * then, it goes on a stack, and is buried by the next one who wants memory.
  *
+ * There are several chains for each object that a shard is likely to hold, for whatever stands in a chain
+ * before what is looked for is far away, and read only to be passed over.
+ *
  * A purge of a tag leaves objects where they are: their SINCE tells that they are dead. A purge also has to
  * stop what is on its way into the store: the last purges of groups and tags are kept in a ring, and whoever
  * is older than the ring, or than the last purge of a prefix or of everything, is refused.
@@ -25,11 +28,9 @@
 #define SHARD_SIZE ((size_t)16 << 20) /* bytes that a shard has at least, when there are several */
 #define SIZE_MIN   ((size_t)256 << 10)
 #define PER_BUCKET 2048 /* bytes of the shard for each place of the tables of tags and ghosts */
-#define PER_CHAIN                                                                                            \
-    512             /* for each chain of those of keys and groups: most have one object, for the others      \
-                       are read only to be passed over, and each is far away */
-#define BODY_PART 4 /* of a shard is the largest body */
-#define USES_MAX  3
+#define PER_CHAIN  512  /* the same for keys and groups */
+#define BODY_PART  4    /* of a shard is the largest body */
+#define USES_MAX   3
 
 /* ---- objects and bodies ---- */
 
