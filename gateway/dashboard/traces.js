@@ -43,6 +43,7 @@ export class Traces {
     this.rows = new Rows($("traces-rows"), () => makeRow(open));
     this.isSeen = false;
     this.isHeld = false;
+    this.asked = 0; // counts questions: the answer to an older one that comes late is not shown
     $("traces-filter-form").addEventListener("submit", (e) => (e.preventDefault(), this.load()));
     $("traces-slow").addEventListener("change", () => this.load());
     const body = $("traces-rows");
@@ -54,17 +55,20 @@ export class Traces {
   }
 
   async load() {
+    const mine = ++this.asked;
     const query = new URLSearchParams({ max: LIST_MAX, slow: $("traces-slow").value });
     const filter = $("traces-filter").value.trim();
     if (filter) query.set("filter", filter);
     try {
       const got = await ask(`/traces?${query}`);
+      if (mine !== this.asked) return;
       const list = Array.isArray(got) ? got : (got.traces ?? []);
       this.rows.show(list, (t) => `${t.trace_id} ${t.request_id} ${t.time}`);
       $("traces-none").hidden = list.length > 0;
       put($("traces-state"), "");
     } catch (error) {
       if (error.status === 401) return this.refused();
+      if (mine !== this.asked) return;
       put($("traces-state"), error.status === 404 ? "this gateway keeps no traces" : String(error.message));
     }
   }

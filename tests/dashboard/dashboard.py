@@ -418,12 +418,39 @@ def test_trace(binary):
         page.wait_text("#traces-rows", "/orders/7")
         page.fill("#traces-filter", "0000000000")
         page.click("#traces-filter-form button")
-        page.wait_text("#traces-none", "No trace")
+        page.wait("!document.querySelector('#traces-none').hidden && !document.querySelector('#traces-rows button')", "no trace")
         page.fill("#traces-filter", "")
         page.click("#traces-filter-form button")
         page.wait_text("#traces-rows", "/orders/7")
         page.click("#traces-rows button.line")
         page.wait("document.querySelectorAll('#waterfall .span').length > 2", "spans again")
+        assert page.problems == []
+
+
+def test_an_answer_that_comes_late(binary):
+    """The list of traces shows what was asked for last, whichever answer comes last."""
+    with Scene(binary, load=False) as scene, Tabs() as browser:
+        page = open_page(browser, scene)
+        http(scene.gate.port, "GET", "/orders/7?ms=30")
+        wait_for(lambda: scene.see("/traces"), "the trace is kept")
+        page.run("""globalThis.answers = []; globalThis.fetch = ((real) => async (url, options) => {
+            const answer = await real(url, options);
+            if (String(url).includes("0000000000")) await new Promise((go) => { globalThis.release = go; });
+            if (String(url).includes("/traces?")) answers.push(url);
+            return answer; })(fetch); 0""")
+        page.fill("#traces-filter", "0000000000")
+        page.click("#traces-filter-form button")
+        page.wait("typeof release === 'function'", "the first answer is held back")
+        page.fill("#traces-filter", "")
+        page.click("#traces-filter-form button")
+        page.wait_text("#traces-rows", "/orders/7")
+        page.run("""globalThis.wasEmpty = false; new MutationObserver(() => {
+            wasEmpty ||= !document.querySelector("#traces-rows button"); }).observe(
+            document.getElementById("traces-rows"), {childList: true}); answers.length = 0; release(); 0""")
+        page.click("#traces-filter-form button")
+        page.wait("answers.length >= 2", "the late answer, and one more")
+        page.wait_text("#traces-rows", "/orders/7")
+        assert page.run("wasEmpty") is False
         assert page.problems == []
 
 
