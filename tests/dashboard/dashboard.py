@@ -394,6 +394,11 @@ def test_log(binary):
         assert page.problems == []
 
 
+def filter_traces(page, text):
+    page.fill("#traces-filter", text)
+    page.click("#traces-filter-form button")
+
+
 def test_trace(binary):
     """A request's spans are seen as a waterfall: from a line of the log, and from the list of traces."""
     with Scene(binary, load=False) as scene, Tabs() as browser:
@@ -416,11 +421,9 @@ def test_trace(binary):
         page.click("#request-close")
         page.click("#traces-filter-form button")
         page.wait_text("#traces-rows", "/orders/7")
-        page.fill("#traces-filter", "0000000000")
-        page.click("#traces-filter-form button")
+        filter_traces(page, "0000000000")
         page.wait("!document.querySelector('#traces-none').hidden && !document.querySelector('#traces-rows button')", "no trace")
-        page.fill("#traces-filter", "")
-        page.click("#traces-filter-form button")
+        filter_traces(page, "")
         page.wait_text("#traces-rows", "/orders/7")
         page.click("#traces-rows button.line")
         page.wait("document.querySelectorAll('#waterfall .span').length > 2", "spans again")
@@ -438,11 +441,9 @@ def test_an_answer_that_comes_late(binary):
             if (String(url).includes("0000000000")) await new Promise((go) => { globalThis.release = go; });
             if (String(url).includes("/traces?")) answers.push(url);
             return answer; })(fetch); 0""")
-        page.fill("#traces-filter", "0000000000")
-        page.click("#traces-filter-form button")
+        filter_traces(page, "0000000000")
         page.wait("typeof release === 'function'", "the first answer is held back")
-        page.fill("#traces-filter", "")
-        page.click("#traces-filter-form button")
+        filter_traces(page, "")
         page.wait_text("#traces-rows", "/orders/7")
         page.run("""globalThis.wasEmpty = false; new MutationObserver(() => {
             wasEmpty ||= !document.querySelector("#traces-rows button"); }).observe(

@@ -80,19 +80,26 @@ START_TEST(everybody_comes_in)
 }
 END_TEST
 
+/* Whether it is open behind it. */
+static bool turn_without_descriptors(struct house *h)
+{
+    struct rlimit usual;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    const struct rlimit none = {.rlim_cur = 0, .rlim_max = usual.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    uv_run(&h->loop, UV_RUN_ONCE);
+    bool was_open = is_open(h);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    return was_open;
+}
+
 /* The socket is readable all the time, and nobody looks at it. */
 START_TEST(without_descriptors_it_is_shut_for_a_while)
 {
     struct house h;
-    struct rlimit usual, none;
     build(&h);
     int guest = knock(&h);
-    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &usual), 0);
-    none = (struct rlimit){.rlim_cur = 0, .rlim_max = usual.rlim_max};
-    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
-    uv_run(&h.loop, UV_RUN_ONCE);
-    bool was_open = is_open(&h);
-    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    bool was_open = turn_without_descriptors(&h);
     ck_assert_uint_eq(h.entered, 0);
     ck_assert(!was_open);
     turn_until_entered(&h, 1);
@@ -105,14 +112,9 @@ END_TEST
 START_TEST(it_is_closed_while_it_is_shut)
 {
     struct house h;
-    struct rlimit usual, none;
     build(&h);
     int guest = knock(&h);
-    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &usual), 0);
-    none = (struct rlimit){.rlim_cur = 0, .rlim_max = usual.rlim_max};
-    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
-    uv_run(&h.loop, UV_RUN_ONCE);
-    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    turn_without_descriptors(&h);
     pull_down(&h);
     ck_assert_uint_eq(h.entered, 0);
     close(guest);
