@@ -2,7 +2,7 @@
  * easy.h: easy handles of libcurl, as all of ours are.
  *
  *     CURL *easy = easy_new();
- *     easy_set_trust(easy, true, conf->ca_file);
+ *     if (!easy || !easy_set_trust(easy, true, conf->ca_file)) ...
  *     curl_easy_setopt(easy, CURLOPT_URL, url);
  *
  * libcurl is made for programs that a user runs: it looks into the environment for a proxy, would fetch from
@@ -24,8 +24,8 @@
 MUST_USE CURL *easy_new(void);
 
 /* Whose certificates are believed: VERIFY: those of CA_FILE (PEM; NULL: the system's), and for the name in
- * the URL; otherwise anybody's. False: memory is short. */
-bool easy_set_trust(CURL *easy, bool verify, const char *ca_file);
+ * the URL; otherwise anybody's. False: memory is short, and CA_FILE is not heeded: do not connect. */
+MUST_USE bool easy_set_trust(CURL *easy, bool verify, const char *ca_file);
 
 /* What we show when asked who we are, PEM; CERT_FILE may be NULL: nothing. */
 void easy_set_certificate(CURL *easy, const char *cert_file, const char *key_file);
