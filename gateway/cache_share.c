@@ -353,9 +353,7 @@ static void on_lookup(struct redis_call *call, const struct redis_reply *reply)
 {
     struct cache_share *s = (struct cache_share *)(void *)call;
     struct lookup l = {0};
-    bool wants_again = reply && redis_wants_again(reply) && !s->was_repeated;
-    s->was_repeated = wants_again; /* a node that never has it has not answered */
-    if (wants_again) {
+    if (redis_wants_again(reply, &s->was_repeated)) {
         cache_share_ask_again(s);
         return;
     }

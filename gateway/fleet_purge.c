@@ -87,9 +87,7 @@ static void on_purged(struct redis_call *call, const struct redis_reply *reply)
 {
     struct fleet_ask *ask = (struct fleet_ask *)(void *)call;
     struct fleet_task *t = ask->task;
-    bool wants_again = reply && redis_wants_again(reply) && !ask->was_repeated;
-    ask->was_repeated |= wants_again; /* a node that never has it has refused */
-    if (wants_again && ask_task(t, ask->node))
+    if (redis_wants_again(reply, &ask->was_repeated) && ask_task(t, ask->node))
         return;
     ask->is_done = reply && reply->kind == REDIS_INTEGER && reply->integer >= 0 && reply->integer < 1000000;
     if (ask->is_done)

@@ -339,8 +339,7 @@ static void on_reply(struct redis_call *base, const struct redis_reply *reply)
 {
     struct call *c = (struct call *)(void *)base;
     struct lease_reply answer;
-    if (reply && redis_wants_again(reply) && !c->was_repeated) {
-        c->was_repeated = true;
+    if (redis_wants_again(reply, &c->was_repeated)) {
         if (send_call(c))
             return;
         reply = NULL;

@@ -103,9 +103,10 @@ static bool is_no_script(struct slice text)
     return slice_starts(text, SLICE("NOSCRIPT"));
 }
 
-bool redis_wants_again(const struct redis_reply *reply)
+bool redis_wants_again(const struct redis_reply *reply, bool *was_repeated)
 {
-    return reply && reply->kind == REDIS_FAILED && is_no_script(reply->text);
+    bool has_none = reply && reply->kind == REDIS_FAILED && is_no_script(reply->text);
+    return *was_repeated = has_none && !*was_repeated;
 }
 
 /* ---- what links tell ---- */

@@ -85,7 +85,7 @@ MUST_USE bool redis_send(struct redis *r, size_t i, struct redis_call *call,
                          const struct redis_command *command);
 
 /* REPLY says that the node does not have the script any more: send the same again, it goes whole this time.
- */
-bool redis_wants_again(const struct redis_reply *reply);
+ * WAS_REPEATED is the caller's, of that call, at first false: true once only. REPLY may be NULL. */
+MUST_USE bool redis_wants_again(const struct redis_reply *reply, bool *was_repeated);
 
 #endif

@@ -161,14 +161,14 @@ END_TEST
 
 struct question {
     struct ask ask; /* first */
-    bool wants_again;
+    bool wants_again, was_repeated;
 };
 
 static void on_answer(struct redis_call *call, const struct redis_reply *reply)
 {
     struct question *q = (struct question *)call;
     on_done(call, reply);
-    q->wants_again = redis_wants_again(reply);
+    q->wants_again = redis_wants_again(reply, &q->was_repeated);
 }
 
 static bool send_eval(struct question *q)
@@ -238,6 +238,8 @@ START_TEST(scripts_that_are_gone)
         ck_assert(redis_send(s.redis, 0, &a.call, &(struct redis_command){flush, 2}));
         eval(&q);
         ck_assert(q.wants_again && !q.ask.call.pending);
+        const struct redis_reply none = {.kind = REDIS_FAILED, .text = SLICE("NOSCRIPT again")};
+        ck_assert(!redis_wants_again(&none, &q.was_repeated)); /* once is enough */
         check_ran(i == 0, 1);
         eval(&q);
         ck_assert(!q.wants_again);
